@@ -1,0 +1,5 @@
+"""`python -m bench`: the same as `lenet-bench`."""
+
+from bench.cli import main
+
+main()

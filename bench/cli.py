@@ -1,0 +1,298 @@
+"""Arguments in, printing out. Each command calls one thing that does the work, and turns its end into an exit code.
+
+0 done, 1 some trials failed, 2 bad input, 130 interrupted. Heavy modules are imported inside the commands that need them, so
+that `--help` is quick. Nothing is computed here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from bench.record import Run
+
+OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
+    help="Sweeps LeNet variants, times them, and says what to trust.",
+)  # fmt: skip
+
+File = Annotated[Path, typer.Argument(help="An experiment file, such as experiments/quick.toml.")]
+RunName = Annotated[str, typer.Argument(help="A run's folder, an experiment's name (its newest run), or 'latest'.")]
+Settings = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Overrides the file; repeatable.")]
+Results = Annotated[Path, typer.Option(help="Where runs are kept.", envvar="LENET_BENCH_RESULTS")]
+DataRoot = Annotated[Path | None, typer.Option(help="Where data sets are. Default: $LENET_BENCH_DATA, then a cache folder.")]
+Tracking = Annotated[str | None, typer.Option(help="MLflow store. Default: $MLFLOW_TRACKING_URI, then results/mlflow.db.")]
+RESULTS = Path("results")
+
+
+def main() -> None:
+    """The console script: errors meant for people end in one line; with --debug they keep their traceback."""
+    debug = "--debug" in sys.argv
+    if debug:
+        sys.argv.remove("--debug")
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        app(prog_name="lenet-bench")
+    except KeyboardInterrupt:
+        end("interrupted", INTERRUPTED)
+    except BrokenPipeError:  # `lenet-bench table | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(OK)
+    except Exception as error:
+        if debug or not is_for_people(error):
+            raise
+        end(str(error), BAD_INPUT)
+
+
+def is_for_people(error: Exception) -> bool:
+    """Whether an error's message is one line that says what is wrong and what would be right."""
+    names = {"ExperimentError", "ChoiceError", "BadInputError", "RecordError", "TableError", "TrackingError", "LaunchError"}
+    return type(error).__name__ in names
+
+
+def end(message: str, code: int) -> NoReturn:
+    """One line on standard error, and the exit code."""
+    print(f"lenet-bench: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+def console() -> Console:
+    """Where everything is printed; as wide as a pipe needs when it is no terminal."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120)
+
+
+@app.command()
+def run(
+    file: Annotated[Path | None, typer.Argument(help="An experiment file, such as experiments/quick.toml.")] = None,
+    resume: Annotated[str | None, typer.Option(help="Continue this run: only what is missing or failed.")] = None,
+    settings: Settings = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Training workers at a time. Default: one a core.")] = None,
+    data_root: DataRoot = None,
+    download: Annotated[bool, typer.Option("--download", help="Fetch missing data sets.")] = False,
+    results: Results = RESULTS,
+    tracking_uri: Tracking = None,
+    no_track: Annotated[bool, typer.Option("--no-track", help="Leave MLflow out; it need not be installed.")] = False,
+) -> None:
+    """Runs an experiment: trains, times, records, ranks."""
+    from bench.progress import TerminalWatcher
+    from bench.record import RecordError
+    from bench.runner import Sweep
+    from bench.runs import resume_run, start_run
+
+    out = console()
+    options = make_options(jobs, data_root, download)
+    if (file is None) == (resume is None):
+        end("run: give an experiment file or --resume RUN, one of the two", BAD_INPUT)
+    if resume is not None:
+        if settings:
+            end("run: --set cannot change a run that has begun; start a new one", BAD_INPUT)
+        experiment, folder = resume_run(results, resume)
+    else:
+        assert file is not None
+        experiment, folder = start_run(file, settings or [], results, sys.argv[1:], ask=offer_resume)
+    with contextlib.suppress(ImportError):
+        from bench.machine import quiet_warning
+
+        warning = quiet_warning()
+        if warning:
+            out.print(f"[yellow]warning[/] {warning}", highlight=False)
+    try:
+        with TerminalWatcher(out) as watcher:
+            sweep = Sweep(experiment, folder, options, watcher)
+            out.print(f"{experiment.name}: {sweep.remaining} of {len(experiment.trials)} trials to run", highlight=False)
+            if experiment.question:
+                out.print(experiment.question, style="italic", highlight=False)
+            sweep.execute()
+        show(folder, out, tracking_uri, results, track=not no_track)
+    except KeyboardInterrupt:
+        end(f"interrupted; nothing finished is lost. Continue with: lenet-bench run --resume {folder.path}", INTERRUPTED)
+    except RecordError as error:
+        end(f"{error}. Continue with: lenet-bench run --resume {folder.path}", FAILED)
+    sys.exit(FAILED if any(record.status == "failed" for record in folder.records()) else OK)
+
+
+def offer_resume(path: Path, done: int, total: int) -> bool:
+    """Asks on a terminal; elsewhere says how, and starts a new run."""
+    what = f"an interrupted run of this experiment has {done} of {total} trials: {path}"
+    if sys.stdin.isatty() and sys.stdout.isatty():
+        return typer.confirm(f"{what}\ncontinue it?", default=True)
+    print(f"{what}; continue it with: lenet-bench run --resume {path}")
+    return False
+
+
+def make_options(jobs: int | None, data_root: Path | None, download: bool) -> Options:
+    from lenet.location import find_data_root
+    from bench.runner import Options
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return Options(jobs=jobs or cores, data_root=find_data_root(data_root), download=download)
+
+
+def show(folder: Run, out: Console, tracking_uri: str | None, results: Path, *, track: bool) -> None:
+    """What a run leaves: files, the ranking, the replica in MLflow, and where to look."""
+    from bench.products import make_products
+
+    products = make_products(folder)
+    out.print()
+    out.print(products.ranking(out.width))
+    out.print(products.sentence, highlight=False)
+    for warning in products.warnings:
+        out.print(f"[yellow]warning[/] {warning}", highlight=False)
+    out.print(f"\nfiles   {folder.path}/", highlight=False, soft_wrap=True)
+    for path in products.paths:
+        out.print(f"        {path.relative_to(folder.path)}", highlight=False, soft_wrap=True)
+    if track:
+        print_sync(folder, out, tracking_uri, results, products)
+    else:
+        out.print("mlflow  left out (--no-track); send it later with: "
+                  f"lenet-bench sync {folder.path}", highlight=False, soft_wrap=True)  # fmt: skip
+
+
+@app.command()
+def plan(file: File, settings: Settings = None, jobs: Annotated[int | None, typer.Option(min=1)] = None) -> None:
+    """Prints the trials, their seeds and an estimate of the time, and runs nothing."""
+    from bench.experiment import estimate_s
+    from bench.runs import plan_experiment
+
+    experiment = plan_experiment(file, settings or [])
+    out = console()
+    for number, named in enumerate(experiment.trials, start=1):
+        mark = "  (baseline)" if named.trial == experiment.baseline else ""
+        out.print(f"{number:4d}  {named.trial.key}  {named.name}{mark}", highlight=False)
+    training_s, timing_s = estimate_s(experiment, jobs or make_options(jobs, None, False).jobs)
+    out.print(
+        f"\n{len(experiment.trials)} trials x seeds {', '.join(map(str, experiment.seeds))}; roughly "
+        f"{training_s / 60:.1f} min of training and {timing_s / 60:.1f} min of timing",
+        highlight=False,
+    )
+
+
+@app.command()
+def runs(results: Results = RESULTS) -> None:
+    """Lists the runs under results/."""
+    from bench.runs import list_runs
+
+    for line in list_runs(results):
+        print(line)
+
+
+@app.command()
+def table(
+    names: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs: folders, experiment names or 'latest'.")],
+    where: Annotated[str | None, typer.Option(help="A pandas expression, such as \"activation == 'relu'\".")] = None,
+    md: Annotated[bool, typer.Option("--md", help="Markdown.")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="CSV, every column.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="JSON, every column.")] = False,
+    effects: Annotated[bool, typer.Option("--effects", help="The main effect of each axis instead of the trials.")] = False,
+    results: Results = RESULTS,
+) -> None:
+    """Prints a run's table, one row a trial."""
+    from bench.products import format_table
+    from bench.record import Run, find_run
+
+    if md + csv + json_ > 1:
+        end("table: --md, --csv and --json exclude each other", BAD_INPUT)
+    form = "md" if md else "csv" if csv else "json" if json_ else "terminal"
+    folders = [Run.open(find_run(results, name)) for name in names]
+    text = format_table(folders, form, where=where, effects=effects, width=console().width)
+    if isinstance(text, str):
+        print(text, end="" if text.endswith("\n") else "\n")
+    else:
+        console().print(text)
+
+
+@app.command()
+def report(name: RunName, results: Results = RESULTS) -> None:
+    """Writes a run's table, plots, Markdown and HTML page anew from its records, and prints the ranking."""
+    from bench.record import Run, find_run
+
+    show(Run.open(find_run(results, name)), console(), None, results, track=False)
+
+
+def print_sync(folder: Run, out: Console, uri: str | None, results: Path, products: Products | None = None) -> None:
+    from bench.products import make_products
+    from bench.tracking import TrackingError, links, mask, resolve_uri, sync
+
+    products = products or make_products(folder)
+    try:
+        store = resolve_uri(uri, results)
+        done = sync(folder, store, table=products.table, artifacts=products.paths)
+        found = links(folder, store, table=products.table)
+    except TrackingError as error:
+        out.print(f"[yellow]mlflow[/]  {error}", highlight=False, soft_wrap=True)
+        return
+    out.print(f"mlflow  {mask(store)}: {done}", highlight=False, soft_wrap=True)
+    for line in found.lines():
+        out.print(f"        {line}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def sync(
+    names: Annotated[list[str], typer.Argument(metavar="RUN...")], tracking_uri: Tracking = None, results: Results = RESULTS
+) -> None:
+    """Makes MLflow hold what the records say; twice changes nothing."""
+    from bench.record import Run, find_run
+
+    for name in names:
+        print_sync(Run.open(find_run(results, name)), console(), tracking_uri, results)
+
+
+@app.command()
+def links(name: RunName, tracking_uri: Tracking = None, results: Results = RESULTS) -> None:
+    """Prints the MLflow links of a run."""
+    from bench.products import make_table
+    from bench.record import Run, find_run
+    from bench.tracking import links as find_links
+    from bench.tracking import resolve_uri
+
+    folder = Run.open(find_run(results, name))
+    for line in find_links(folder, resolve_uri(tracking_uri, results), table=make_table(folder)).lines():
+        print(line)
+
+
+@app.command()
+def ui(
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 5000, tracking_uri: Tracking = None, results: Results = RESULTS
+) -> None:
+    """Starts the MLflow server on loopback and prints where to look. Ctrl-C ends it."""
+    from bench.tracking import resolve_uri, serve
+
+    with serve(resolve_uri(tracking_uri, results), port=port) as server:
+        print(f"MLflow is at {server.url} (Ctrl-C ends it)", flush=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            server.wait()
+    print("stopped")
+
+
+@app.command()
+def doctor(data_root: DataRoot = None, tracking_uri: Tracking = None, results: Results = RESULTS) -> None:
+    """Says what was found on this machine, what is missing, and the command that mends it."""
+    from bench.doctor import examine
+
+    out = console()
+    options = make_options(None, data_root, False)
+    marks = {True: "[green]ok[/]  ", False: "[red]no[/]  ", None: "[yellow]--[/]  "}
+    findings = examine(options.data_root, results, tracking_uri)
+    for finding in findings:
+        out.print(f"{marks[finding.ok]}{finding.topic:<14}{finding.text}", highlight=False, soft_wrap=True)
+        if finding.remedy:
+            out.print(f"                  {finding.remedy}", style="dim", highlight=False, soft_wrap=True)
+
+
+if TYPE_CHECKING:
+    from bench.products import Products
+    from bench.runner import Options

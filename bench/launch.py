@@ -1,0 +1,319 @@
+"""Starting workers and waiting for them: tasks go in, messages and the manner of their end come out.
+
+The parent sleeps in `select` until a worker writes, ends or runs over its time; it never polls. Every worker leads a process
+group of its own, so that it can be ended with whatever it started, and so that Ctrl-C reaches the parent alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.machine import worker_environment
+
+WORKER = [sys.executable, "-m", "bench.worker"]
+FORK_SERVER = [sys.executable, "-m", "bench.forkserver"]
+START_LIMIT_S = 300.0  # for an interpreter to import torch and read the data
+
+
+class LaunchError(Exception):
+    """A worker that could not be started or understood. One line."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one task ended: its message, or the cause and reason of there being none."""
+
+    id: int
+    message: dict[str, Any] | None
+    cause: str = ""
+    reason: str = ""
+
+
+def explain_exit(status: int, log: str) -> tuple[str, str]:
+    """Cause and reason for a worker's exit status (negative: the signal), with the last line it printed."""
+    last = log.strip().splitlines()[-1][:300] if log.strip() else ""
+    if "memory" in last.lower():
+        return "out_of_memory", last
+    if status < 0:
+        name = signal.Signals(-status).name
+        if -status == signal.SIGKILL:
+            return "killed", f"the worker was killed ({name}); by a person, or by the kernel for want of memory"
+        return "crashed", f"the worker crashed ({name})" + (f": {last}" if last else "")
+    return "crashed", f"the worker ended with exit code {status} and no result" + (f": {last}" if last else "")
+
+
+def read_tail(path: Path) -> str:
+    """The last 4 KiB of a log."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - 4096))
+            return file.read().decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def kill_group(pid: int) -> None:
+    """Ends a worker and whatever it started."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+def ask(task: dict[str, Any], limit_s: float = START_LIMIT_S) -> dict[str, Any]:
+    """Runs a short task (`probe`, `choices`) in a fresh interpreter and returns its one message. Raises `LaunchError`."""
+    try:
+        done = subprocess.run(
+            WORKER, input=json.dumps(task) + "\n", capture_output=True, text=True, timeout=limit_s, check=False
+        )
+        message: dict[str, Any] = json.loads(done.stdout)
+    except subprocess.TimeoutExpired as error:
+        raise LaunchError(f"a worker did not answer '{task['kind']}' within {limit_s:g} s") from error
+    except json.JSONDecodeError as error:
+        raise LaunchError(explain_exit(done.returncode, done.stderr)[1]) from error
+    return message
+
+
+@dataclass
+class _Job:
+    pid: int
+    pipe: int
+    log: Path
+    limit_s: float
+    deadline: float
+    received: bytes = b""
+    closed: bool = False
+    status: int | None = None
+    late: bool = False
+
+
+class ForkServer:
+    """The training stage's workers: forked from one process that has imported torch.
+
+    Use as a context manager; leaving it kills the server and every child.
+
+    **Arguments:**
+
+    - `logs`: a folder for the workers' standard error.
+    """
+
+    def __init__(self, logs: Path) -> None:
+        self._logs = logs
+        self._jobs: dict[int, _Job] = {}
+        self._selector = selectors.DefaultSelector()
+        self._control, theirs = socket.socketpair()
+        self._log = logs / "forkserver.log"
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*FORK_SERVER, str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=worker_environment(1),
+                start_new_session=True,
+            )
+        theirs.close()
+        self._buffer = b""
+        self._selector.register(self._control, selectors.EVENT_READ)
+
+    def __enter__(self) -> ForkServer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for job in self._jobs.values():
+            kill_group(job.pid)
+            if not job.closed:
+                os.close(job.pipe)
+        self._jobs.clear()
+        self._control.close()
+        self._selector.close()
+        kill_group(self._process.pid)
+        self._process.wait()
+
+    @property
+    def running(self) -> int:
+        """Tasks submitted and not yet ended."""
+        return len(self._jobs)
+
+    def prepare(self, data: list[str], root: Path, extensions: list[str], *, download: bool) -> str:
+        """Imports the extensions and reads the data sets. Returns what is wrong, in one line, or ""."""
+        self._send({"kind": "prepare", "data": data, "data_root": str(root), "extensions": extensions, "download": download})
+        error: str = self._receive(START_LIMIT_S)["error"]
+        return error
+
+    def submit(self, number: int, task: dict[str, Any], limit_s: float) -> None:
+        """Starts a task. Its outcome comes from `wait` with the same number."""
+        read_end, write_end = os.pipe()
+        log = self._logs / f"train-{number}.log"
+        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            self._send({"kind": "run", "id": number, "task": task}, [write_end, descriptor])
+        finally:
+            os.close(write_end)
+            os.close(descriptor)
+        # Other children may end before this one is started: their news is kept for `wait`.
+        while (reply := self._receive(START_LIMIT_S))["kind"] != "started":
+            self._note_end(reply)
+        self._jobs[number] = _Job(reply["pid"], read_end, log, limit_s, time.monotonic() + limit_s)
+        self._selector.register(read_end, selectors.EVENT_READ, number)
+
+    def wait(self) -> list[Outcome]:
+        """Sleeps until at least one task has ended, and returns those that have. Raises `LaunchError` if the server died."""
+        while True:
+            ended = [number for number, job in self._jobs.items() if job.closed and job.status is not None]
+            if ended:
+                return [self._finish(number) for number in ended]
+            now = time.monotonic()
+            for job in self._jobs.values():
+                if now >= job.deadline and not job.late:
+                    job.late = True
+                    kill_group(job.pid)
+            deadlines = [job.deadline for job in self._jobs.values() if not job.late]
+            timeout = max(0.0, min(deadlines) - now) if deadlines else None
+            for key, _ in self._selector.select(timeout):
+                if key.data is None:
+                    self._note_end(self._receive(START_LIMIT_S))
+                    while b"\n" in self._buffer:  # a second line in the same packet would not wake select again
+                        self._note_end(self._receive(START_LIMIT_S))
+                else:
+                    self._read(self._jobs[key.data])
+
+    def _read(self, job: _Job) -> None:
+        data = os.read(job.pipe, 1 << 16)
+        job.received += data
+        if not data:
+            self._selector.unregister(job.pipe)
+            os.close(job.pipe)
+            job.closed = True
+
+    def _note_end(self, reply: dict[str, Any]) -> None:
+        if reply["kind"] == "ended" and reply["id"] in self._jobs:
+            self._jobs[reply["id"]].status = reply["status"]
+
+    def _finish(self, number: int) -> Outcome:
+        job = self._jobs.pop(number)
+        assert job.status is not None
+        log = read_tail(job.log)
+        if not log:
+            job.log.unlink(missing_ok=True)
+        if job.late:
+            return Outcome(number, None, "timeout", f"the worker did not end within {job.limit_s:g} s and was killed")
+        if job.received.endswith(b"\n"):
+            return Outcome(number, json.loads(job.received))
+        return Outcome(number, None, *explain_exit(job.status, log))
+
+    def _send(self, message: dict[str, Any], descriptors: list[int] | None = None) -> None:
+        data = (json.dumps(message) + "\n").encode()
+        try:
+            sent = socket.send_fds(self._control, [data], descriptors or [])
+            self._control.sendall(data[sent:])
+        except OSError as error:
+            raise self._died() from error
+
+    def _receive(self, limit_s: float) -> dict[str, Any]:
+        self._control.settimeout(limit_s)
+        while b"\n" not in self._buffer:
+            try:
+                data = self._control.recv(1 << 16)
+            except TimeoutError as error:
+                raise LaunchError(f"the fork server did not answer within {limit_s:g} s") from error
+            except OSError:
+                data = b""
+            if not data:
+                raise self._died()
+            self._buffer += data
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        message: dict[str, Any] = json.loads(line)
+        return message
+
+    def _died(self) -> LaunchError:
+        kill_group(self._process.pid)
+        return LaunchError(f"the fork server died: {explain_exit(self._process.wait(), read_tail(self._log))[1]}")
+
+
+class TimingProcess:
+    """A fresh interpreter that times. A context manager; leaving it kills the process.
+
+    **Arguments:**
+
+    - `task`: of kind `time`. `threads`: the largest number that its trials use.
+    - `log`: a file for its standard error.
+    - `command`: what to start; tests put a scripted worker here.
+    """
+
+    def __init__(self, task: dict[str, Any], threads: int, log: Path, command: list[str] | None = None) -> None:
+        self._log = log
+        with log.open("ab") as errors:
+            self._process = subprocess.Popen(
+                command or WORKER,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env=worker_environment(threads),
+                start_new_session=True,
+            )
+        self._selector = selectors.DefaultSelector()
+        assert self._process.stdout is not None
+        self._selector.register(self._process.stdout, selectors.EVENT_READ)
+        self.failure: tuple[str, str] | None = None
+        self.answer(json.dumps(task))
+
+    def __enter__(self) -> TimingProcess:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        kill_group(self._process.pid)
+        self._process.wait()
+        self._selector.close()
+        for pipe in (self._process.stdin, self._process.stdout):
+            with contextlib.suppress(OSError):
+                assert pipe is not None
+                pipe.close()
+        if not read_tail(self._log):
+            self._log.unlink(missing_ok=True)
+
+    def answer(self, line: str) -> None:
+        """Writes a line to the worker; one that has died is noticed by `messages`."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(line.encode() + b"\n")
+            self._process.stdin.flush()
+
+    def messages(self, limit_s: float) -> Iterator[dict[str, Any]]:
+        """The worker's lines until it is done. Ends early, with `failure` set to cause and reason, if it dies, says
+        something that is not JSON, or is silent for `limit_s` seconds.
+        """
+        assert self._process.stdout is not None
+        descriptor, buffer = self._process.stdout.fileno(), b""
+        while True:
+            line, newline, rest = buffer.partition(b"\n")
+            if newline:
+                buffer = rest
+                try:
+                    message = json.loads(line)
+                except json.JSONDecodeError:
+                    self.failure = "crashed", f"the worker wrote a line that is not JSON: {line[:80]!r}"
+                    return
+                if message["kind"] == "done":
+                    return
+                yield message
+                continue
+            if not self._selector.select(limit_s):
+                self.failure = "timeout", f"the worker was silent for {limit_s:g} s and was killed"
+                return
+            data = os.read(descriptor, 1 << 16)
+            if not data:
+                self.failure = explain_exit(self._process.wait(), read_tail(self._log))
+                return
+            buffer += data

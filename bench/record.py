@@ -1,0 +1,289 @@
+"""What is known of a trial after it ended, and the folder that holds it.
+
+Records go in, one fsynced line each; the same records come out, also after a crash in the middle of a line. Nothing derived
+is stored: medians, intervals and rankings are made anew from the raw samples by `bench.table`.
+
+A run's folder holds `experiment.json` (what was asked), `machine.json` (where), `records.jsonl` (one line a trial that ended:
+the truth) and `parts.jsonl` (one line a seed trained or a round timed: what an interrupted run need not do again).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+SCHEMA = 1
+STATUSES = ("ok", "failed", "skipped")
+
+
+class RecordError(Exception):
+    """A results folder that cannot be read or written. The message is one line for people."""
+
+
+@dataclass(frozen=True)
+class SeedResult:
+    """One repeat of a trial's training.
+
+    **Arguments:**
+
+    - `seed`: what the weights and the order of the images were drawn from.
+    - `status`, `cause`, `reason`: as in `Record`.
+    - `history`: a mapping an epoch: `epoch` (from 1), `updates`, `learning_rate`, `train_loss`, `validation_loss`,
+      `validation_accuracy`. Accuracies are shares in [0, 1]. Non-finite numbers are stored as None.
+    - `best_epoch`: the epoch of the highest validation accuracy, the later of two equals; 0 if none was finished.
+    - `test_accuracy`, `test_loss`: with the weights of that epoch.
+    - `train_s`, `evaluate_s`: seconds in optimiser steps and in evaluation, kept apart.
+    - `wall_s`: seconds of the whole task, process start included; the rest is overhead.
+    - `peak_memory_bytes`: the largest resident set of the training process.
+    """
+
+    seed: int
+    status: str = "ok"
+    cause: str = ""
+    reason: str = ""
+    history: list[dict[str, Any]] = field(default_factory=list)
+    best_epoch: int = 0
+    test_accuracy: float | None = None
+    test_loss: float | None = None
+    train_s: float = 0.0
+    evaluate_s: float = 0.0
+    wall_s: float = 0.0
+    peak_memory_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Timing:
+    """The raw samples of one trial's timing stage.
+
+    **Arguments:**
+
+    - `samples`: for each phase a list of blocks `[process, round, iterations, seconds, cpu_seconds]`; `seconds` is of the
+      whole block, `process` and `round` count from 0 within the run.
+    - `prepare_s`: seconds of compiling or capturing, one a process; never part of a phase. Empty for eager.
+    - `warmup_s`: seconds of warming up, one a process.
+    - `peak_memory_bytes`: the trial's own peak: allocated on the device for CUDA; on the CPU the growth of the process's
+      resident set from before the trial was built until its warm-up ended. The largest of the processes.
+    - `stopped`: `narrow` (every interval reached the target), `budget` (time was up) or `rounds` (as many as were asked).
+    """
+
+    samples: dict[str, list[list[float]]] = field(default_factory=dict)
+    prepare_s: list[float] = field(default_factory=list)
+    warmup_s: list[float] = field(default_factory=list)
+    peak_memory_bytes: int = 0
+    stopped: str = ""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One trial after it ended.
+
+    **Arguments:**
+
+    - `key`, `name`, `trial`: which; `trial` is `Trial.to_dict()`, `name` is short and unique within the run.
+    - `status`: `ok`, `failed` or `skipped`.
+    - `cause`: why not ok, one word: `diverged`, `crashed`, `killed`, `out_of_memory`, `timeout`, `error`, `no_device`; or "".
+    - `reason`: the same in one line for people.
+    - `seeds`: one result a seed. Empty for synthetic data.
+    - `timing`: None if the trial was not timed.
+    - `network`: `parameters`, `macs` (multiply-accumulates an image, forward) and `layers` (a mapping a layer: `name`,
+      `parameters`, `macs`). Empty if the network was never built.
+    - `attempt`: 1, and one more each time a resumed run tried it again.
+    - `started_s`, `ended_s`: seconds since the epoch.
+    """
+
+    key: str
+    name: str
+    trial: dict[str, dict[str, Any]]
+    status: str
+    cause: str = ""
+    reason: str = ""
+    seeds: list[SeedResult] = field(default_factory=list)
+    timing: Timing | None = None
+    network: dict[str, Any] = field(default_factory=dict)
+    attempt: int = 1
+    started_s: float = 0.0
+    ended_s: float = 0.0
+    schema: int = SCHEMA
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for one line of JSON."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Record:
+        """The inverse of `to_dict`. Raises `RecordError` for a schema that this version does not know."""
+        if values.get("schema") != SCHEMA:
+            raise RecordError(f"record of schema {values.get('schema')!r}; this version reads schema {SCHEMA}")
+        timing = values.get("timing")
+        return cls(
+            **{
+                **values,
+                "seeds": [SeedResult(**seed) for seed in values["seeds"]],
+                "timing": Timing(**timing) if timing is not None else None,
+            }
+        )
+
+
+def finite(value: float) -> float | None:
+    """The number, or None where JSON has no word for it (NaN, infinities)."""
+    return value if math.isfinite(value) else None
+
+
+def encode(values: dict[str, Any]) -> str:
+    """One line of strict JSON (no NaN), without the newline."""
+    return json.dumps(values, separators=(",", ":"), allow_nan=False)
+
+
+class Journal:
+    """An append-only file of JSON lines with one writer. A line is on the disk when `append` returns.
+
+    A torn last line, left by a crash, is cut off when the file is next opened for writing and ignored by readers; a torn
+    line anywhere else is damage, and refused.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def append(self, values: dict[str, Any]) -> None:
+        """Writes one line and waits for the disk. Raises `RecordError` when it is full or not writable.
+
+        A line of which only a part could be written is taken back, so that the file stays whole.
+        """
+        line = (encode(values) + "\n").encode()
+        try:
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        except OSError as error:
+            raise RecordError(f"{self.path}: cannot be written ({error.strerror})") from error
+        try:
+            end = self._cut_torn_line(descriptor)
+            try:
+                if os.write(descriptor, line) != len(line):
+                    raise OSError(28, "No space left on device")
+                os.fsync(descriptor)
+            except OSError as error:
+                os.ftruncate(descriptor, end)
+                raise RecordError(
+                    f"{self.path}: cannot record ({error.strerror}); what was recorded before is kept"
+                ) from error
+        finally:
+            os.close(descriptor)
+
+    @staticmethod
+    def _cut_torn_line(descriptor: int) -> int:
+        """Truncates the file after its last newline; returns its length."""
+        end = os.fstat(descriptor).st_size
+        position, tail = end, b""
+        while position > 0 and b"\n" not in tail:
+            step = min(65_536, position)
+            position -= step
+            tail = os.pread(descriptor, step, position)
+        whole = position + tail.rfind(b"\n") + 1 if b"\n" in tail else 0
+        if whole != end:
+            os.ftruncate(descriptor, whole)
+        return whole
+
+    def read(self) -> Iterator[dict[str, Any]]:
+        """Every whole line. A missing file is empty. Raises `RecordError` for a damaged line that is not the last."""
+        if not self.path.exists():
+            return
+        with self.path.open("rb") as lines:
+            for number, line in enumerate(lines, start=1):
+                if not line.endswith(b"\n"):
+                    return
+                try:
+                    yield json.loads(line)
+                except json.JSONDecodeError as error:
+                    raise RecordError(f"{self.path}:{number}: not a line of JSON ({error.msg})") from error
+
+
+def write_json(path: Path, values: dict[str, Any]) -> None:
+    """Writes a whole file or none: a temporary sibling, fsynced, then renamed. Raises `RecordError`."""
+    temporary = path.with_name(path.name + ".part")
+    try:
+        with temporary.open("w") as file:
+            file.write(json.dumps(values, indent=1, allow_nan=False) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise RecordError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+@dataclass(frozen=True)
+class Run:
+    """One execution of an experiment: a folder under results/.
+
+    `experiment` is the content of `experiment.json`: `name`, `uid` (unique), `question`, `axes` (each knob that varies and its
+    values, in the file's order), `seeds` (a list), `timing` (the settings), `trials` (a list of `key`, `name`, `trial`),
+    `baseline` (the key that others are compared with), `git` (`commit`, `branch`, `dirty`), `started_s`, `command`.
+    `machine` is the content of `machine.json` (`bench.machine.fingerprint`).
+    """
+
+    path: Path
+    experiment: dict[str, Any]
+    machine: dict[str, Any]
+
+    @classmethod
+    def create(cls, path: Path, experiment: dict[str, Any], machine: dict[str, Any]) -> Run:
+        """Makes the folder. Raises `RecordError` if it is there already or cannot be made."""
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError as error:
+            raise RecordError(f"{path}: is there already; resume it with --resume") from error
+        except OSError as error:
+            raise RecordError(f"{path}: cannot be made ({error.strerror}); choose another with --results") from error
+        write_json(path / "machine.json", machine)
+        write_json(path / "experiment.json", experiment)
+        return cls(path, experiment, machine)
+
+    @classmethod
+    def open(cls, path: Path) -> Run:
+        """Reads a run's folder. Raises `RecordError` if it is none."""
+        try:
+            experiment = json.loads((path / "experiment.json").read_text())
+            machine = json.loads((path / "machine.json").read_text())
+        except FileNotFoundError as error:
+            raise RecordError(f"{path}: not a run's folder ({Path(error.filename).name} is missing)") from error
+        except (OSError, json.JSONDecodeError) as error:
+            raise RecordError(f"{path}: cannot be read ({error})") from error
+        return cls(path, experiment, machine)
+
+    @property
+    def records_file(self) -> Journal:
+        return Journal(self.path / "records.jsonl")
+
+    @property
+    def parts_file(self) -> Journal:
+        return Journal(self.path / "parts.jsonl")
+
+    def append(self, record: Record) -> None:
+        """Records one trial. Raises `RecordError` when the disk is full."""
+        self.records_file.append(record.to_dict())
+
+    def records(self) -> list[Record]:
+        """The newest record of every trial, in the order of the plan."""
+        newest = {values["key"]: values for values in self.records_file.read()}
+        order = {trial["key"]: place for place, trial in enumerate(self.experiment["trials"])}
+        known = sorted(newest.values(), key=lambda values: order.get(values["key"], len(order)))
+        return [Record.from_dict(values) for values in known]
+
+
+def find_run(results: Path, name: str) -> Path:
+    """A run's folder by what a person types: its path, `EXPERIMENT` (the newest run), `EXPERIMENT/RUN` or `latest`.
+
+    Raises `RecordError` if there is none.
+    """
+    for path in (Path(name), results / name):
+        if (path / "experiment.json").is_file():
+            return path
+    pattern = "*/*/experiment.json" if name == "latest" else f"{name}/*/experiment.json"
+    found = sorted(results.glob(pattern), key=lambda path: path.parent.name) if name.strip("/. ") else []
+    if not found:
+        raise RecordError(f"{name}: no such run, neither as a folder nor under {results}; `lenet-bench runs` lists them")
+    return found[-1].parent

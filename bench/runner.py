@@ -1,0 +1,267 @@
+"""A sweep: an experiment and a folder go in; every trial ends as a record in it.
+
+Trains first (a pool of forked workers), then times (one fresh process after another, on an otherwise idle machine), and
+writes each finished piece before it starts the next, so that an interrupted sweep resumes where it stopped. It draws nothing
+and knows no MLflow: a `Watcher` is told what happens, only while no trial is being timed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import os
+import random
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.experiment import Experiment, NamedTrial
+from bench.launch import ForkServer, ask
+from bench.record import Record, Run, SeedResult, Timing
+from bench.schedule import TimingStage, Watcher
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to run, as opposed to what.
+
+    **Arguments:**
+
+    - `jobs`: training workers at a time, one core each.
+    - `data_root`: where the data sets are. `download`: whether missing ones may be fetched.
+    """
+
+    jobs: int
+    data_root: Path
+    download: bool = False
+
+
+class BadInputError(Exception):
+    """The sweep cannot start as asked, for a reason a person can mend. One line."""
+
+
+@dataclass
+class _Progress:
+    """What is known of one trial while the sweep runs."""
+
+    named: NamedTrial
+    attempt: int
+    started_s: float = 0.0
+    seeds: dict[int, SeedResult] = field(default_factory=dict)
+    network: dict[str, Any] = field(default_factory=dict)
+
+
+def check_devices(experiment: Experiment) -> str:
+    """Why trials on CUDA cannot run here, or "" if they can or there are none."""
+    if not any(named.trial.placement.device == "cuda" for named in experiment.trials):
+        return ""
+    answer = ask({"kind": "probe"})
+    return "" if answer["cuda"] else str(answer["reason"])
+
+
+@contextlib.contextmanager
+def lock(path: Path, message: str) -> Iterator[None]:
+    """Holds a file lock. Raises `BadInputError` with `message` if another process has it."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise BadInputError(f"{path}: cannot be locked ({error.strerror})") from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BadInputError(message) from error
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def machine_lock(watcher: Watcher) -> Iterator[None]:
+    """Waits until no other sweep of this machine is timing, and holds the others off meanwhile."""
+    path = Path(tempfile.gettempdir()) / f"lenet-bench-timing-{os.getuid()}.lock"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            watcher.say("another sweep is timing on this machine; waiting for it to finish")
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+class Sweep:
+    """One execution of an experiment in a run's folder, new or resumed.
+
+    **Arguments:**
+
+    - `experiment`, `run`: what and where. `options`: how.
+    - `watcher`: who is told.
+    """
+
+    def __init__(self, experiment: Experiment, run: Run, options: Options, watcher: Watcher) -> None:
+        self._experiment, self._run, self._options, self._watcher = experiment, run, options, watcher
+        self._logs = run.path / "logs"
+        earlier = {record.key: record for record in run.records()}
+        self._todo: dict[str, _Progress] = {}
+        for named in experiment.trials:
+            record = earlier.get(named.trial.key)
+            if record is None or record.status != "ok":
+                self._todo[named.trial.key] = _Progress(named, attempt=record.attempt + 1 if record else 1)
+        for part in run.parts_file.read():
+            if part["kind"] == "seed" and part["key"] in self._todo:
+                progress = self._todo[part["key"]]
+                result = SeedResult(**part["result"])
+                # What was killed or hung is tried again; what diverged would only diverge once more.
+                if result.status == "ok" or result.cause == "diverged":
+                    progress.seeds[result.seed] = result
+                    progress.network = part["network"]
+
+    @property
+    def remaining(self) -> int:
+        """Trials that have no record of success yet."""
+        return len(self._todo)
+
+    def execute(self) -> None:
+        """Runs what is missing. Raises `BadInputError` before anything ran, `RecordError` when the disk is full,
+        `LaunchError` when workers cannot be had; `KeyboardInterrupt` passes through after every worker was ended.
+        """
+        with lock(self._run.path / "lock", f"{self._run.path}: another process is working on this run"):
+            self._logs.mkdir(exist_ok=True)
+            try:
+                self._skip_absent_devices()
+                self._train()
+                self._time()
+            finally:
+                with contextlib.suppress(OSError):
+                    self._logs.rmdir()  # stays if a worker had something to say
+
+    def _skip_absent_devices(self) -> None:
+        reason = check_devices(self._experiment)
+        if reason:
+            for progress in list(self._todo.values()):
+                if progress.named.trial.placement.device == "cuda":
+                    self._record(progress, "skipped", "no_device", f"no CUDA device: {reason}")
+
+    def _record(
+        self, progress: _Progress, status: str, cause: str = "", reason: str = "", timing: Timing | None = None
+    ) -> None:
+        trial = progress.named.trial
+        record = Record(
+            key=trial.key,
+            name=progress.named.name,
+            trial=trial.to_dict(),
+            status=status,
+            cause=cause,
+            reason=reason,
+            seeds=[progress.seeds[seed] for seed in sorted(progress.seeds)],
+            timing=timing,
+            network=progress.network,
+            attempt=progress.attempt,
+            started_s=progress.started_s or time.time(),
+            ended_s=time.time(),
+        )
+        self._run.append(record)
+        del self._todo[trial.key]
+        self._watcher.recorded(record)
+
+    # Training stage
+
+    def _train(self) -> None:
+        tasks: list[tuple[_Progress, int]] = []
+        for progress in self._todo.values():
+            if progress.named.trial.recipe.data != "synthetic":
+                tasks += [(progress, seed) for seed in self._experiment.seeds if seed not in progress.seeds]
+        data = sorted({progress.named.trial.recipe.data for progress, _ in tasks})
+        if tasks:
+            self._watcher.stage("training", len(tasks))
+            self._train_all(tasks, data)
+        for progress in list(self._todo.values()):
+            self._fail_if_a_seed_failed(progress)
+
+    def _train_all(self, tasks: list[tuple[_Progress, int]], data: list[str]) -> None:
+        options, experiment = self._options, self._experiment
+        cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+        with ForkServer(self._logs) as server:
+            error = server.prepare(data, options.data_root, experiment.extensions, download=options.download)
+            if error:
+                raise BadInputError(error)
+            waiting = dict(enumerate(tasks))
+            free = {slot: cores[slot] if slot < len(cores) else None for slot in range(options.jobs)}
+            taken: dict[int, tuple[int, int | None]] = {}
+            running: dict[int, tuple[_Progress, int]] = {}
+            while waiting or running:
+                while waiting and free:
+                    number, (progress, seed) = next(iter(waiting.items()))
+                    del waiting[number]
+                    slot, core = free.popitem()
+                    taken[number] = slot, core
+                    running[number] = progress, seed
+                    progress.started_s = progress.started_s or time.time()
+                    task = {
+                        "kind": "train",
+                        "trial": progress.named.trial.to_dict(),
+                        "seed": seed,
+                        "core": core,
+                        "data_root": str(options.data_root),
+                        "extensions": experiment.extensions,
+                    }
+                    server.submit(number, task, experiment.limits.seed_s)
+                for outcome in server.wait():
+                    progress, seed = running.pop(outcome.id)
+                    slot, core = taken.pop(outcome.id)
+                    free[slot] = core
+                    self._end_seed(progress, seed, outcome.message, outcome.cause, outcome.reason)
+
+    def _end_seed(
+        self, progress: _Progress, seed: int, message: dict[str, Any] | None, cause: str, reason: str
+    ) -> None:
+        if message is None:
+            result = SeedResult(seed=seed, status="failed", cause=cause, reason=reason)
+        else:
+            names = {f.name for f in dataclasses.fields(SeedResult)}
+            result = SeedResult(**{name: value for name, value in message.items() if name in names})
+            progress.network = message.get("network", progress.network)
+        progress.seeds[seed] = result
+        key = progress.named.trial.key
+        part = {"kind": "seed", "key": key, "result": dataclasses.asdict(result), "network": progress.network}
+        self._run.parts_file.append(part)
+        self._watcher.advance(progress.named.name)
+        if len(progress.seeds) == len(self._experiment.seeds):
+            self._fail_if_a_seed_failed(progress)
+
+    def _fail_if_a_seed_failed(self, progress: _Progress) -> None:
+        failed = [result for result in progress.seeds.values() if result.status != "ok"]
+        if failed and progress.named.trial.key in self._todo:
+            first = min(failed, key=lambda result: result.seed)
+            of = f"seed {first.seed}: " if len(self._experiment.seeds) > 1 else ""
+            self._record(progress, "failed", first.cause, of + first.reason)
+
+    # Timing stage
+
+    def _time(self) -> None:
+        settings = self._experiment.timing
+        if not settings.enabled:
+            for progress in list(self._todo.values()):
+                self._record(progress, "ok")
+            return
+        for device in sorted({progress.named.trial.placement.device for progress in self._todo.values()}):
+            group = {k: p.named for k, p in self._todo.items() if p.named.trial.placement.device == device}
+            stage = TimingStage(self._experiment, group, self._run, random.Random(self._run.experiment["uid"] + device))
+            with machine_lock(self._watcher):
+                stage.execute(self._logs, self._watcher)
+            for key in group:
+                progress = self._todo[key]
+                progress.network = progress.network or stage.networks.get(key, {})
+                failure = stage.failures.get(key)
+                if failure:
+                    self._record(progress, "failed", failure[0], f"while timing: {failure[1]}", stage.timing(key))
+                else:
+                    self._record(progress, "ok", timing=stage.timing(key))
+

@@ -1,0 +1,231 @@
+"""The child process: one JSON task on standard input, JSON lines on standard output. Imported by nobody but the fork server.
+
+Tasks: `train` (one seed of one trial), `time` (all trials of one device, rounds interleaved), `probe` (is there a CUDA device?)
+and `choices` (the names that a user's extensions register). The timing worker waits for a line after each round, so that
+whatever its parent does in between - writing, drawing - happens while nothing is timed. It never sees MLflow or a table.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import importlib.util
+import json
+import os
+import random
+import resource
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, TextIO
+
+Emit = Callable[[dict[str, Any]], None]
+
+
+def main() -> int:
+    """Runs the task on standard input. Exit code 0 even where a trial failed: that is a line of its own."""
+    die_with_parent()
+    # Results get the real standard output; whatever else prints goes to standard error and cannot damage a line.
+    results = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+
+    def emit(message: dict[str, Any]) -> None:
+        results.write(json.dumps(message, allow_nan=False) + "\n")
+        results.flush()
+
+    task = json.loads(sys.stdin.readline())
+    run(task, emit, sys.stdin)
+    return 0
+
+
+def run(task: dict[str, Any], emit: Emit, acknowledgements: TextIO | None = None) -> None:
+    """Runs one task. What a trial does wrong is emitted; only a task that cannot be understood raises."""
+    kind = task["kind"]
+    if kind == "probe":
+        emit(probe())
+    elif kind == "choices":
+        try:
+            load_extensions(task["extensions"])
+        except Exception as error:
+            emit({"kind": "failed", "cause": "error", "reason": describe(error)})
+            return
+        from lenet.variant import CHOICES
+
+        emit({"kind": "choices", "choices": {knob: sorted(names) for knob, names in CHOICES.items()}})
+    elif kind == "train":
+        train(task, emit)
+    elif kind == "time":
+        assert acknowledgements is not None
+        time_trials(task, emit, acknowledgements)
+    else:
+        raise ValueError(f"unknown task {kind!r}")
+
+
+def die_with_parent() -> None:
+    """Asks the kernel (Linux) to kill this process when its parent dies, so that nothing outlives a killed sweep."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL)  # 1 is PR_SET_PDEATHSIG
+
+
+def load_extensions(extensions: Iterable[str]) -> None:
+    """Imports a user's modules, by name or by path, once each; their decorators register what they bring."""
+    import lenet.initialize
+    import lenet.layers  # noqa: F401  # the built-in names first, so that a user's duplicate is the one refused
+
+    for extension in extensions:
+        path = Path(extension)
+        if path.suffix != ".py":
+            importlib.import_module(extension)
+        elif f"extension_{path.stem}" not in sys.modules:
+            spec = importlib.util.spec_from_file_location(f"extension_{path.stem}", path)
+            assert spec is not None
+            assert spec.loader is not None
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+            sys.modules[spec.name] = module
+
+
+def probe() -> dict[str, Any]:
+    """Whether torch sees a CUDA device, and why not."""
+    import torch
+
+    if torch.cuda.is_available():
+        return {"kind": "probe", "cuda": True, "reason": "", "name": torch.cuda.get_device_name()}
+    reason = "this build of torch has no CUDA" if torch.version.cuda is None else "torch finds no CUDA device"
+    return {"kind": "probe", "cuda": False, "reason": reason, "name": ""}
+
+
+def describe(error: BaseException) -> str:
+    """An exception in one line."""
+    text = " ".join(str(error).split())
+    name = type(error).__name__
+    expected = name in ("ChoiceError", "DataError")
+    return (text if expected and text else f"{name}: {text}" if text else name)[:500]
+
+
+def classify(error: BaseException) -> str:
+    """One word for what went wrong: `out_of_memory` or `error`."""
+    text = str(error).lower()
+    memory = isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
+    return "out_of_memory" if memory else "error"
+
+
+def train(task: dict[str, Any], emit: Emit) -> None:
+    """Trains one seed of one trial and emits a `seed` line: the fields of `bench.record.SeedResult`, and the network."""
+    import torch
+
+    from bench.trial import Trial
+    from lenet.data import load
+    from lenet.networks import build, count
+    from lenet.training import TrainingStep, fit
+
+    started = time.perf_counter()
+    message: dict[str, Any] = {"kind": "seed", "seed": task["seed"]}
+    try:
+        load_extensions(task["extensions"])
+        trial = Trial.from_dict(task["trial"])
+        variant, placement = trial.variant, trial.placement
+        if task.get("core") is not None and placement.threads == 1 and hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, {task["core"]})
+        torch.set_num_threads(placement.threads)
+        torch.set_flush_denormal(True)
+        root = Path(task["data_root"])
+        data = load(trial.recipe.data, root, input_size=variant.input_size, device=placement.device)
+        model = build(variant, seed=task["seed"])
+        network = count(model, (variant.channels, variant.input_size, variant.input_size))
+        step = TrainingStep(
+            model,
+            trial.recipe,
+            device=placement.device,
+            dtype=placement.dtype,
+            memory_format=placement.memory_format,
+            backend=placement.backend,
+        )
+        result = fit(step, data, trial.recipe, task["seed"])
+        message |= {
+            "status": result.status,
+            "cause": result.cause,
+            "reason": result.reason,
+            "history": result.history,
+            "best_epoch": result.best_epoch,
+            "test_accuracy": result.test_accuracy,
+            "test_loss": result.test_loss,
+            "train_s": result.train_s,
+            "evaluate_s": result.evaluate_s,
+            "network": network,
+        }
+    except Exception as error:
+        message |= {"status": "failed", "cause": classify(error), "reason": describe(error)}
+    message["wall_s"] = time.perf_counter() - started
+    unit = 1 if sys.platform == "darwin" else 1024
+    message["peak_memory_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    emit(message)
+
+
+def time_trials(task: dict[str, Any], emit: Emit, acknowledgements: TextIO) -> None:
+    """One timing process: builds and warms up every trial, then times rounds of one block a phase of each.
+
+    The order of trials and phases is drawn anew each round, so that drift of the machine falls on all alike. Before each
+    block the trial's number is written to the file `task["cursor"]`, so that a crash can be laid at one trial's door.
+    Emits a `trial` line each when built, a `round` line after each round, and `failed` for a trial that raised. After a
+    `round` line it waits for a line on standard input: `go` or `stop`.
+    """
+    import torch
+
+    from bench.timing import Subject, build_subject, measure_peak_memory, quiet_collector, run_block, warm_up
+    from bench.trial import Trial
+
+    torch.set_flush_denormal(True)
+    block_s, phases = task["block_s"], task["phases"]
+    order = random.Random(task["order_seed"])
+    cursor = os.open(task["cursor"], os.O_WRONLY | os.O_CREAT)
+    subjects: dict[str, Subject] = {}
+    keys = [entry["key"] for entry in task["trials"]]
+    load_extensions(task["extensions"])
+    for place in order.sample(range(len(keys)), len(keys)):
+        key = keys[place]
+        os.pwrite(cursor, b"%8d" % place, 0)
+        try:
+            trial = Trial.from_dict(task["trials"][place]["trial"])
+            subject = build_subject(trial)
+            # A captured graph holds the whole step; its backward pass cannot be replayed alone.
+            own = [p for p in phases if not (trial.placement.backend == "cuda_graph" and p == "backward")]
+            warm_up(subject, own, block_s)
+            subject.peak_memory_bytes = measure_peak_memory(subject)
+        except Exception as error:
+            emit({"kind": "failed", "key": key, "cause": classify(error), "reason": describe(error)})
+            continue
+        subjects[key] = subject
+        emit(
+            {
+                "kind": "trial",
+                "key": key,
+                "network": subject.network,
+                "prepare_s": subject.prepare_s,
+                "warmup_s": subject.warmup_s,
+                "peak_memory_bytes": subject.peak_memory_bytes,
+            }
+        )
+    with quiet_collector():
+        for number in range(task["rounds"]):
+            samples: dict[str, dict[str, list[float]]] = {key: {} for key in subjects}
+            blocks = [(key, phase) for key, subject in subjects.items() for phase in subject.iterations]
+            order.shuffle(blocks)
+            for key, phase in blocks:
+                subject = subjects[key]
+                os.pwrite(cursor, b"%8d" % keys.index(key), 0)
+                torch.set_num_threads(subject.threads)
+                # One untimed pass brings the trial's own weights and code back into the caches.
+                run_block(subject, phase, 1)
+                seconds, cpu_s = run_block(subject, phase, subject.iterations[phase])
+                samples[key][phase] = [subject.iterations[phase], seconds, cpu_s]
+            emit({"kind": "round", "round": number, "samples": samples})
+            if acknowledgements.readline().strip() != "go":
+                break
+    emit({"kind": "done"})
+
+
+if __name__ == "__main__":
+    sys.exit(main())

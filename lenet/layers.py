@@ -1,0 +1,136 @@
+"""Activations and poolings by name.
+
+A name goes in; a factory of fresh modules comes out of `ACTIVATIONS` or `POOLINGS`. One decorated function adds another, and
+`lenet.variant` then accepts its name. This module builds layers; what their weights start from is `lenet.initialize`'s matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lenet.variant import CHOICES, ChoiceError
+
+Entry = TypeVar("Entry", bound=Callable[..., object])
+Activation = Callable[[], nn.Module]
+Pooling = Callable[[int], nn.Module]
+
+ACTIVATIONS: dict[str, Activation] = {}
+"""Factories of an activation, called without arguments."""
+
+POOLINGS: dict[str, Pooling] = {}
+"""Factories of a pooling, called with the number of channels. It halves height and width, rounded down."""
+
+
+def register(registry: dict[str, Entry], knob: str, name: str) -> Callable[[Entry], Entry]:
+    """A decorator that enters a function in `registry` and its name in `CHOICES[knob]`.
+
+    Raises `ChoiceError` if the name is taken: a result table must not hold two things under one name.
+    """
+
+    def enter(entry: Entry) -> Entry:
+        if name in registry:
+            raise ChoiceError(f"{knob}: '{name}' is taken already; choose another name")
+        registry[name] = entry
+        CHOICES[knob].add(name)
+        return entry
+
+    return enter
+
+
+def activation(name: str) -> Callable[[Activation], Activation]:
+    """Decorates a function `() -> nn.Module` as the activation `name`. Raises `ChoiceError` if the name is taken."""
+    return register(ACTIVATIONS, "activation", name)
+
+
+def pooling(name: str) -> Callable[[Pooling], Pooling]:
+    """Decorates a function `(channels) -> nn.Module` as the pooling `name`. Raises `ChoiceError` if the name is taken."""
+    return register(POOLINGS, "pooling", name)
+
+
+for _name, _module in {
+    "relu": nn.ReLU, "leaky_relu": nn.LeakyReLU, "elu": nn.ELU, "gelu": nn.GELU, "silu": nn.SiLU, "mish": nn.Mish,
+    "hardswish": nn.Hardswish, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid,
+}.items():  # fmt: skip
+    activation(_name)(_module)
+
+
+@activation("scaled_tanh")
+class ScaledTanh(nn.Module):
+    """1.7159 tanh(2x/3), so that f(1) = 1 and f(-1) = -1 (LeCun et al. 1998, appendix A). Any shape in, the same out."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 1.7159 * torch.tanh(x * (2 / 3))
+
+
+class RootSumSquarePool(nn.Module):
+    """The root of the sum of squares over 2x2 windows, as `nn.LPPool2d(2, 2)`: (N, C, H, W) to (N, C, H // 2, W // 2).
+
+    `nn.LPPool2d` has a NaN gradient wherever a whole window is zero, which is common behind a ReLU. Here the sum is held at
+    the smallest normal number: values above it are the same, and an all-zero window has a gradient of zero.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        squares = F.avg_pool2d(x.square(), 2, divisor_override=1)
+        return squares.clamp_min(torch.finfo(x.dtype).tiny).sqrt()
+
+
+class Subsampling(nn.Module):
+    """Trainable subsampling: a coefficient a map times the 2x2 sum, plus a bias a map (LeCun et al. 1998, section II.B).
+
+    The squashing that follows it in the paper is the network's activation: put the pooling before it for the paper's order.
+    (N, C, H, W) to (N, C, H // 2, W // 2). Starts as the mean: coefficients 1/4, biases 0.
+
+    **Arguments:**
+
+    - `channels`: the number of maps C.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(channels))
+        self.bias = nn.Parameter(torch.empty(channels))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Back to the mean over each window."""
+        nn.init.constant_(self.weight, 0.25)
+        nn.init.zeros_(self.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        sums = F.avg_pool2d(x, 2, divisor_override=1)
+        return sums * self.weight[:, None, None] + self.bias[:, None, None]
+
+
+@pooling("max")
+def max_pool(channels: int) -> nn.Module:
+    """The largest value of each 2x2 window."""
+    return nn.MaxPool2d(2)
+
+
+@pooling("avg")
+def average_pool(channels: int) -> nn.Module:
+    """The mean of each 2x2 window."""
+    return nn.AvgPool2d(2)
+
+
+@pooling("lp2")
+def root_sum_square_pool(channels: int) -> nn.Module:
+    """The root of the sum of squares of each 2x2 window."""
+    return RootSumSquarePool()
+
+
+@pooling("strided_conv")
+def strided_convolution(channels: int) -> nn.Module:
+    """A learnable 2x2 convolution of stride 2 over all maps (Springenberg et al. 2015, arXiv:1412.6806)."""
+    return nn.Conv2d(channels, channels, 2, stride=2)
+
+
+@pooling("subsampling")
+def trainable_subsampling(channels: int) -> nn.Module:
+    """A coefficient and a bias a map around the 2x2 sum, as in 1998."""
+    return Subsampling(channels)

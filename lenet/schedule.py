@@ -1,0 +1,53 @@
+"""The learning rate as a pure function of the update.
+
+An update's number, the number of updates and a recipe go in; the rate of that update comes out. No state, no torch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from lenet.variant import Recipe
+
+WARM_UP = 0.3  # the share of the updates in which one_cycle rises; this and the next two are torch's defaults
+START_DIVISOR = 25.0
+END_DIVISOR = 1e4
+
+
+def constant(update: int, total: int, peak: float) -> float:
+    """The peak throughout."""
+    return peak
+
+
+def one_cycle(update: int, total: int, peak: float) -> float:
+    """From peak / 25 along a half cosine to the peak after 30 % of the updates, and along another to peak / 250,000.
+
+    Smith and Topin 2017, arXiv:1708.07120, as `torch.optim.lr_scheduler.OneCycleLR` with its defaults; momentum is not cycled.
+    """
+    start, top, last = peak / START_DIVISOR, WARM_UP * total - 1, total - 1
+    if update <= top:
+        return blend(start, peak, update / top)
+    return blend(peak, start / END_DIVISOR, (update - top) / (last - top))
+
+
+def cosine(update: int, total: int, peak: float) -> float:
+    """From the peak along a half cosine towards 0 (Loshchilov and Hutter 2017, arXiv:1608.03983, without restarts)."""
+    return blend(peak, 0.0, update / total)
+
+
+SCHEDULES: dict[str, Callable[[int, int, float], float]] = {
+    "constant": constant,
+    "one_cycle": one_cycle,
+    "cosine": cosine,
+}
+
+
+def learning_rate(update: int, total: int, recipe: Recipe) -> float:
+    """The rate of update number `update` of `total`, counted from 0."""
+    return SCHEDULES[recipe.schedule](update, total, recipe.learning_rate)
+
+
+def blend(start: float, end: float, share: float) -> float:
+    """Half a cosine from `start` (share 0) to `end` (share 1)."""
+    return end + (start - end) / 2 * (1 + math.cos(math.pi * share))
