@@ -1,7 +1,7 @@
 """Arguments in, printing out. Each command calls one thing that does the work, and turns its end into an exit code.
 
-0 done, 1 some trials failed, 2 bad input, 130 interrupted. Heavy modules are imported inside the commands that need them, so
-that `--help` is quick. Nothing is computed here.
+0 done, 1 some trials failed, 2 bad input, 130 interrupted. Heavy modules are imported inside the commands that need
+them, so that `--help` is quick. Nothing is computed here.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -30,10 +29,16 @@ app = typer.Typer(
 
 File = Annotated[Path, typer.Argument(help="An experiment file, such as experiments/quick.toml.")]
 RunName = Annotated[str, typer.Argument(help="A run's folder, an experiment's name (its newest run), or 'latest'.")]
-Settings = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Overrides the file; repeatable.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Overrides the file; repeatable.")
+]
 Results = Annotated[Path, typer.Option(help="Where runs are kept.", envvar="LENET_BENCH_RESULTS")]
-DataRoot = Annotated[Path | None, typer.Option(help="Where data sets are. Default: $LENET_BENCH_DATA, then a cache folder.")]
-Tracking = Annotated[str | None, typer.Option(help="MLflow store. Default: $MLFLOW_TRACKING_URI, then results/mlflow.db.")]
+DataRoot = Annotated[
+    Path | None, typer.Option(help="Where data sets are. Default: $LENET_BENCH_DATA, then a cache folder.")
+]
+Tracking = Annotated[
+    str | None, typer.Option(help="MLflow store. Default: $MLFLOW_TRACKING_URI, then results/mlflow.db.")
+]
 RESULTS = Path("results")
 
 
@@ -58,7 +63,15 @@ def main() -> None:
 
 def is_for_people(error: Exception) -> bool:
     """Whether an error's message is one line that says what is wrong and what would be right."""
-    names = {"ExperimentError", "ChoiceError", "BadInputError", "RecordError", "TableError", "TrackingError", "LaunchError"}
+    names = {
+        "ExperimentError",
+        "ChoiceError",
+        "BadInputError",
+        "RecordError",
+        "TableError",
+        "TrackingError",
+        "LaunchError",
+    }
     return type(error).__name__ in names
 
 
@@ -90,8 +103,8 @@ def run(
     """Runs an experiment: trains, times, records, ranks."""
     from bench.progress import TerminalWatcher
     from bench.record import RecordError
-    from bench.runner import Sweep
-    from bench.runs import resume_run, start_run
+    from bench.runner import BadInputError, Sweep
+    from bench.runs import discard_if_empty, resume_run, start_run
 
     out = console()
     options = make_options(jobs, data_root, download)
@@ -113,13 +126,20 @@ def run(
     try:
         with TerminalWatcher(out) as watcher:
             sweep = Sweep(experiment, folder, options, watcher)
-            out.print(f"{experiment.name}: {sweep.remaining} of {len(experiment.trials)} trials to run", highlight=False)
+            out.print(
+                f"{experiment.name}: {sweep.remaining} of {len(experiment.trials)} trials to run", highlight=False
+            )
             if experiment.question:
                 out.print(experiment.question, style="italic", highlight=False)
             sweep.execute()
         show(folder, out, tracking_uri, results, track=not no_track)
     except KeyboardInterrupt:
-        end(f"interrupted; nothing finished is lost. Continue with: lenet-bench run --resume {folder.path}", INTERRUPTED)
+        end(
+            f"interrupted; nothing finished is lost. Continue with: lenet-bench run --resume {folder.path}", INTERRUPTED
+        )
+    except BadInputError:
+        discard_if_empty(folder)
+        raise
     except RecordError as error:
         end(f"{error}. Continue with: lenet-bench run --resume {folder.path}", FAILED)
     sys.exit(FAILED if any(record.status == "failed" for record in folder.records()) else OK)
@@ -135,11 +155,11 @@ def offer_resume(path: Path, done: int, total: int) -> bool:
 
 
 def make_options(jobs: int | None, data_root: Path | None, download: bool) -> Options:
-    from lenet.location import find_data_root
     from bench.runner import Options
+    from lenet.files import data_root as find_data_root
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return Options(jobs=jobs or cores, data_root=find_data_root(data_root), download=download)
+    return Options(jobs=jobs or cores, data_root=find_data_root(data_root).resolve(), download=download)
 
 
 def show(folder: Run, out: Console, tracking_uri: str | None, results: Path, *, track: bool) -> None:
@@ -197,7 +217,9 @@ def table(
     md: Annotated[bool, typer.Option("--md", help="Markdown.")] = False,
     csv: Annotated[bool, typer.Option("--csv", help="CSV, every column.")] = False,
     json_: Annotated[bool, typer.Option("--json", help="JSON, every column.")] = False,
-    effects: Annotated[bool, typer.Option("--effects", help="The main effect of each axis instead of the trials.")] = False,
+    effects: Annotated[
+        bool, typer.Option("--effects", help="The main effect of each axis instead of the trials.")
+    ] = False,
     results: Results = RESULTS,
 ) -> None:
     """Prints a run's table, one row a trial."""
@@ -242,7 +264,9 @@ def print_sync(folder: Run, out: Console, uri: str | None, results: Path, produc
 
 @app.command()
 def sync(
-    names: Annotated[list[str], typer.Argument(metavar="RUN...")], tracking_uri: Tracking = None, results: Results = RESULTS
+    names: Annotated[list[str], typer.Argument(metavar="RUN...")],
+    tracking_uri: Tracking = None,
+    results: Results = RESULTS,
 ) -> None:
     """Makes MLflow hold what the records say; twice changes nothing."""
     from bench.record import Run, find_run
@@ -266,7 +290,9 @@ def links(name: RunName, tracking_uri: Tracking = None, results: Results = RESUL
 
 @app.command()
 def ui(
-    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 5000, tracking_uri: Tracking = None, results: Results = RESULTS
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 5000,
+    tracking_uri: Tracking = None,
+    results: Results = RESULTS,
 ) -> None:
     """Starts the MLflow server on loopback and prints where to look. Ctrl-C ends it."""
     from bench.tracking import resolve_uri, serve

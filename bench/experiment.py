@@ -1,7 +1,7 @@
 """An experiment file: TOML in, a checked `Experiment` and its list of trials out.
 
-`base` x `axes`, with `[[zip]]` (axes that move together), `[[include]]` (trials of their own) and `[[exclude]]`. Unknown keys
-and values are refused with the nearest right name. This module runs nothing and imports no torch.
+`base` x `axes`, with `[[zip]]` (axes that move together), `[[include]]` (trials of their own) and `[[exclude]]`.
+Unknown keys and values are refused with the nearest right name. This module runs nothing and imports no torch.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ Knobs = dict[str, Any]
 
 
 class ExperimentError(ValueError):
-    """An experiment that cannot be run as written. The message is one line: file, key, what is wrong, what would be right."""
+    """An experiment that cannot be run as written. The message is one line: file, key, what is wrong, what would be
+    right.
+    """
 
 
 class _Checked(BaseModel):
@@ -54,7 +56,9 @@ class TimingSettings(_Checked):
 
 
 class Limits(_Checked):
-    """Seconds after which a worker counts as hung: `seed_s` for one seed's training, `round_s` for one round of one trial."""
+    """Seconds after which a worker counts as hung: `seed_s` for one seed's training, `round_s` for one round of one
+    trial.
+    """
 
     seed_s: float = Field(default=1_800.0, gt=0, strict=False)
     round_s: float = Field(default=120.0, gt=0, strict=False)
@@ -118,7 +122,9 @@ def read_file(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         hint = nearest(path.name, sorted(p.name for p in path.parent.glob("*.toml"))) if path.parent.is_dir() else ""
-        raise ExperimentError(f"{path}: no such file" + (f"; {hint}" if hint not in ("", "one of: ") else "")) from error
+        raise ExperimentError(
+            f"{path}: no such file" + (f"; {hint}" if hint not in ("", "one of: ") else "")
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ExperimentError(f"{path}: cannot be read ({error})") from error
     except tomllib.TOMLDecodeError as error:
@@ -128,8 +134,8 @@ def read_file(path: Path) -> dict[str, Any]:
 def override(content: dict[str, Any], settings: Iterable[str]) -> dict[str, Any]:
     """Applies `--set KEY=VALUE[,VALUE...]` to a file's content.
 
-    One value of a knob goes to the base, several make an axis; keys of the file itself (`seeds`, `timing.rounds`) are set.
-    Values are read as TOML, and as a string where they are none. Raises `ExperimentError`.
+    One value of a knob goes to the base, several make an axis; keys of the file itself (`seeds`, `timing.rounds`) are
+    set. Values are read as TOML, and as a string where they are none. Raises `ExperimentError`.
     """
     content = {key: dict(value) if isinstance(value, dict) else value for key, value in content.items()}
     for setting in settings:
@@ -148,10 +154,13 @@ def override(content: dict[str, Any], settings: Iterable[str]) -> dict[str, Any]
             content[key] = values[0]
         elif key in KNOBS:
             if any(key in group for group in content.get("zip", [])):
-                raise ExperimentError(f"--set {setting}: '{key}' moves together with others in [[zip]]; change the file")
+                raise ExperimentError(
+                    f"--set {setting}: '{key}' moves together with others in [[zip]]; change the file"
+                )
             content["axes"] = {k: v for k, v in content.get("axes", {}).items() if k != key or len(values) > 1}
             if len(values) > 1:
                 content["axes"][key] = values
+                content["base"] = {k: v for k, v in content.get("base", {}).items() if k != key}
             else:
                 content["base"] = {**content.get("base", {}), key: values[0]}
         else:
@@ -337,8 +346,8 @@ SECONDS_A_PROCESS = 3.0  # start of an interpreter with torch
 def estimate_s(experiment: Experiment, jobs: int) -> tuple[float, float]:
     """Rough seconds of the training and the timing stage, before anything ran.
 
-    Training counts optimiser steps and images of the LeNet of the reading note on one core; timing counts blocks, and at
-    most its budget. Good to a factor of two; what it is for is telling minutes from hours.
+    Training counts optimiser steps and images of the LeNet of the reading note on one core; timing counts blocks, and
+    at most its budget. Good to a factor of two; what it is for is telling minutes from hours.
     """
     training = 0.0
     for named in experiment.trials:

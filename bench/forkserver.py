@@ -1,9 +1,10 @@
 """The fork server of the training stage: a process that has imported torch, and forks a child for each task.
 
-Requests come over a Unix socket, one JSON line and two file descriptors each (the child's results, the child's log); replies
-go back as JSON lines: the child's pid at once, its exit status when it ended. A forked child starts in milliseconds where a
-fresh interpreter needs two seconds to import torch. It must never have run a parallel region or touched CUDA (a child would
-hang or fail), so it reads data sets as numpy arrays only, and checks before each fork that it still has one thread.
+Requests come over a Unix socket, one JSON line and two file descriptors each (the child's results, the child's log);
+replies go back as JSON lines: the child's pid at once, its exit status when it ended. A forked child starts in
+milliseconds where a fresh interpreter needs two seconds to import torch. It must never have run a parallel region or
+touched CUDA (a child would hang or fail), so it reads data sets as numpy arrays only, and checks before each fork that
+it still has one thread.
 """
 
 from __future__ import annotations
@@ -25,7 +26,11 @@ def main() -> int:
     die_with_parent()
     control = socket.socket(fileno=int(sys.argv[1]))
     os.dup2(2, 1)
-    import lenet.training  # noqa: F401  # the import that the children need not pay for
+    # The imports that the children need not pay for; building an optimiser imports torch._dynamo, which takes 1.6 s.
+    import torch._dynamo
+
+    import lenet.networks
+    import lenet.training  # noqa: F401
 
     wake_read, wake_write = os.pipe()
     os.set_blocking(wake_write, False)
@@ -76,12 +81,12 @@ def _prepare(request: dict[str, Any]) -> dict[str, Any]:
     """Reads the data sets into memory that children share, and imports the user's extensions. Says what is missing."""
     from pathlib import Path
 
-    from lenet.data import read
+    from lenet.data import prepare
 
     try:
         load_extensions(request["extensions"])
-        for name in request["data"]:
-            read(name, Path(request["data_root"]), download=request["download"])
+        for name, input_size in request["data"]:
+            prepare(name, Path(request["data_root"]), input_size=input_size, download=request["download"])
     except Exception as error:
         return {"kind": "prepared", "error": describe(error)}
     return {"kind": "prepared", "error": ""}

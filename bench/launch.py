@@ -1,7 +1,7 @@
 """Starting workers and waiting for them: tasks go in, messages and the manner of their end come out.
 
-The parent sleeps in `select` until a worker writes, ends or runs over its time; it never polls. Every worker leads a process
-group of its own, so that it can be ended with whatever it started, and so that Ctrl-C reaches the parent alone.
+The parent sleeps in `select` until a worker writes, ends or runs over its time; it never polls. Every worker leads a
+process group of its own, so that it can be ended with whatever it started, and so that Ctrl-C reaches the parent alone.
 """
 
 from __future__ import annotations
@@ -71,7 +71,9 @@ def kill_group(pid: int) -> None:
 
 
 def ask(task: dict[str, Any], limit_s: float = START_LIMIT_S) -> dict[str, Any]:
-    """Runs a short task (`probe`, `choices`) in a fresh interpreter and returns its one message. Raises `LaunchError`."""
+    """Runs a short task (`probe`, `choices`) in a fresh interpreter and returns its one message. Raises
+    `LaunchError`.
+    """
     try:
         done = subprocess.run(
             WORKER, input=json.dumps(task) + "\n", capture_output=True, text=True, timeout=limit_s, check=False
@@ -146,9 +148,13 @@ class ForkServer:
         """Tasks submitted and not yet ended."""
         return len(self._jobs)
 
-    def prepare(self, data: list[str], root: Path, extensions: list[str], *, download: bool) -> str:
-        """Imports the extensions and reads the data sets. Returns what is wrong, in one line, or ""."""
-        self._send({"kind": "prepare", "data": data, "data_root": str(root), "extensions": extensions, "download": download})
+    def prepare(self, data: list[tuple[str, int]], root: Path, extensions: list[str], *, download: bool) -> str:
+        """Imports the extensions and reads the data sets (name and input size). Returns what is wrong in one line, or
+        "".
+        """
+        self._send(
+            {"kind": "prepare", "data": data, "data_root": str(root), "extensions": extensions, "download": download}
+        )
         error: str = self._receive(START_LIMIT_S)["error"]
         return error
 
@@ -169,7 +175,9 @@ class ForkServer:
         self._selector.register(read_end, selectors.EVENT_READ, number)
 
     def wait(self) -> list[Outcome]:
-        """Sleeps until at least one task has ended, and returns those that have. Raises `LaunchError` if the server died."""
+        """Sleeps until at least one task has ended, and returns those that have. Raises `LaunchError` if the server
+        died.
+        """
         while True:
             ended = [number for number, job in self._jobs.items() if job.closed and job.status is not None]
             if ended:

@@ -1,10 +1,11 @@
 """What is known of a trial after it ended, and the folder that holds it.
 
-Records go in, one fsynced line each; the same records come out, also after a crash in the middle of a line. Nothing derived
-is stored: medians, intervals and rankings are made anew from the raw samples by `bench.table`.
+Records go in, one fsynced line each; the same records come out, also after a crash in the middle of a line. Nothing
+derived is stored: medians, intervals and rankings are made anew from the raw samples by `bench.table`.
 
-A run's folder holds `experiment.json` (what was asked), `machine.json` (where), `records.jsonl` (one line a trial that ended:
-the truth) and `parts.jsonl` (one line a seed trained or a round timed: what an interrupted run need not do again).
+A run's folder holds `experiment.json` (what was asked), `machine.json` (where), `records.jsonl` (one line a trial that
+ended: the truth) and `parts.jsonl` (one line a seed trained or a round timed: what an interrupted run need not do
+again).
 """
 
 from __future__ import annotations
@@ -63,13 +64,14 @@ class Timing:
 
     **Arguments:**
 
-    - `samples`: for each phase a list of blocks `[process, round, iterations, seconds, cpu_seconds]`; `seconds` is of the
-      whole block, `process` and `round` count from 0 within the run.
+    - `samples`: for each phase a list of blocks `[process, round, iterations, seconds, cpu_seconds]`; `seconds` is of
+      the whole block, `process` and `round` count from 0 within the run.
     - `prepare_s`: seconds of compiling or capturing, one a process; never part of a phase. Empty for eager.
     - `warmup_s`: seconds of warming up, one a process.
-    - `peak_memory_bytes`: the trial's own peak: allocated on the device for CUDA; on the CPU the growth of the process's
-      resident set from before the trial was built until its warm-up ended. The largest of the processes.
-    - `stopped`: `narrow` (every interval reached the target), `budget` (time was up) or `rounds` (as many as were asked).
+    - `peak_memory_bytes`: the trial's own peak: allocated on the device for CUDA; on the CPU the growth of the
+      process's resident set from before the trial was built until its warm-up ended. The largest of the processes.
+    - `stopped`: `narrow` (every interval reached the target), `budget` (time was up) or `rounds` (as many as were
+      asked).
     """
 
     samples: dict[str, list[list[float]]] = field(default_factory=dict)
@@ -87,7 +89,8 @@ class Record:
 
     - `key`, `name`, `trial`: which; `trial` is `Trial.to_dict()`, `name` is short and unique within the run.
     - `status`: `ok`, `failed` or `skipped`.
-    - `cause`: why not ok, one word: `diverged`, `crashed`, `killed`, `out_of_memory`, `timeout`, `error`, `no_device`; or "".
+    - `cause`: why not ok, one word: `diverged`, `crashed`, `killed`, `out_of_memory`, `timeout`, `error`, `no_device`;
+      or "".
     - `reason`: the same in one line for people.
     - `seeds`: one result a seed. Empty for synthetic data.
     - `timing`: None if the trial was not timed.
@@ -143,8 +146,8 @@ def encode(values: dict[str, Any]) -> str:
 class Journal:
     """An append-only file of JSON lines with one writer. A line is on the disk when `append` returns.
 
-    A torn last line, left by a crash, is cut off when the file is next opened for writing and ignored by readers; a torn
-    line anywhere else is damage, and refused.
+    A torn last line, left by a crash, is cut off when the file is next opened for writing and ignored by readers; a
+    torn line anywhere else is damage, and refused.
     """
 
     def __init__(self, path: Path) -> None:
@@ -219,10 +222,10 @@ def write_json(path: Path, values: dict[str, Any]) -> None:
 class Run:
     """One execution of an experiment: a folder under results/.
 
-    `experiment` is the content of `experiment.json`: `name`, `uid` (unique), `question`, `axes` (each knob that varies and its
-    values, in the file's order), `seeds` (a list), `timing` (the settings), `trials` (a list of `key`, `name`, `trial`),
-    `baseline` (the key that others are compared with), `git` (`commit`, `branch`, `dirty`), `started_s`, `command`.
-    `machine` is the content of `machine.json` (`bench.machine.fingerprint`).
+    `experiment` is the content of `experiment.json`: `name`, `uid` (unique), `question`, `axes` (each knob that varies
+    and its values, in the file's order), `seeds` (a list), `timing` (the settings), `trials` (a list of `key`, `name`,
+    `trial`), `baseline` (the key that others are compared with), `git` (`commit`, `branch`, `dirty`), `started_s`,
+    `command`. `machine` is the content of `machine.json` (`bench.machine.fingerprint`).
     """
 
     path: Path
@@ -285,5 +288,7 @@ def find_run(results: Path, name: str) -> Path:
     pattern = "*/*/experiment.json" if name == "latest" else f"{name}/*/experiment.json"
     found = sorted(results.glob(pattern), key=lambda path: path.parent.name) if name.strip("/. ") else []
     if not found:
-        raise RecordError(f"{name}: no such run, neither as a folder nor under {results}; `lenet-bench runs` lists them")
+        raise RecordError(
+            f"{name}: no such run, neither as a folder nor under {results}; `lenet-bench runs` lists them"
+        )
     return found[-1].parent

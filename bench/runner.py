@@ -1,8 +1,8 @@
 """A sweep: an experiment and a folder go in; every trial ends as a record in it.
 
 Trains first (a pool of forked workers), then times (one fresh process after another, on an otherwise idle machine), and
-writes each finished piece before it starts the next, so that an interrupted sweep resumes where it stopped. It draws nothing
-and knows no MLflow: a `Watcher` is told what happens, only while no trial is being timed.
+writes each finished piece before it starts the next, so that an interrupted sweep resumes where it stopped. It draws
+nothing and knows no MLflow: a `Watcher` is told what happens, only while no trial is being timed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 from bench.experiment import Experiment, NamedTrial
 from bench.launch import ForkServer, ask
 from bench.record import Record, Run, SeedResult, Timing
-from bench.schedule import TimingStage, Watcher
+from bench.timing_stage import TimingStage, Watcher
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,13 @@ class Options:
 
     - `jobs`: training workers at a time, one core each.
     - `data_root`: where the data sets are. `download`: whether missing ones may be fetched.
+    - `timing_command`: the timing worker's command line, if not the usual one.
     """
 
     jobs: int
     data_root: Path
     download: bool = False
+    timing_command: list[str] | None = None
 
 
 class BadInputError(Exception):
@@ -178,14 +180,15 @@ class Sweep:
         for progress in self._todo.values():
             if progress.named.trial.recipe.data != "synthetic":
                 tasks += [(progress, seed) for seed in self._experiment.seeds if seed not in progress.seeds]
-        data = sorted({progress.named.trial.recipe.data for progress, _ in tasks})
+        trials = [progress.named.trial for progress, _ in tasks]
+        data = sorted({(trial.recipe.data, trial.variant.input_size) for trial in trials})
         if tasks:
             self._watcher.stage("training", len(tasks))
             self._train_all(tasks, data)
         for progress in list(self._todo.values()):
             self._fail_if_a_seed_failed(progress)
 
-    def _train_all(self, tasks: list[tuple[_Progress, int]], data: list[str]) -> None:
+    def _train_all(self, tasks: list[tuple[_Progress, int]], data: list[tuple[str, int]]) -> None:
         options, experiment = self._options, self._experiment
         cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
         with ForkServer(self._logs) as server:
@@ -253,7 +256,8 @@ class Sweep:
             return
         for device in sorted({progress.named.trial.placement.device for progress in self._todo.values()}):
             group = {k: p.named for k, p in self._todo.items() if p.named.trial.placement.device == device}
-            stage = TimingStage(self._experiment, group, self._run, random.Random(self._run.experiment["uid"] + device))
+            order = random.Random(self._run.experiment["uid"] + device)
+            stage = TimingStage(self._experiment, group, self._run, order, self._options.timing_command)
             with machine_lock(self._watcher):
                 stage.execute(self._logs, self._watcher)
             for key in group:
@@ -264,4 +268,3 @@ class Sweep:
                     self._record(progress, "failed", failure[0], f"while timing: {failure[1]}", stage.timing(key))
                 else:
                     self._record(progress, "ok", timing=stage.timing(key))
-

@@ -6,6 +6,7 @@ What was asked is written whole into `experiment.json`, so that a run can be res
 from __future__ import annotations
 
 import shlex
+import shutil
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -48,7 +49,9 @@ def _read(file: Path, settings: Sequence[str]) -> tuple[Experiment, dict[str, An
 def start_run(
     file: Path, settings: Sequence[str], results: Path, command: Sequence[str], ask: Offer
 ) -> tuple[Experiment, Run]:
-    """A new run of a file, or an interrupted one of the same trials if `ask` says so. Raises `ExperimentError`, `RecordError`."""
+    """A new run of a file, or an interrupted one of the same trials if `ask` says so. Raises `ExperimentError`,
+    `RecordError`.
+    """
     experiment, content = _read(file, settings)
     unfinished = find_unfinished(experiment, results)
     if unfinished is not None and ask(unfinished.path, len(unfinished.records()), len(experiment.trials)):
@@ -96,6 +99,12 @@ def resume_run(results: Path, name: str) -> tuple[Experiment, Run]:
     path = Path(file) if file else None
     learn_extensions(content, path)
     return check(content, path), run
+
+
+def discard_if_empty(run: Run) -> None:
+    """Removes the folder of a run that ended before anything was recorded in it."""
+    if not run.records_file.path.exists() and not run.parts_file.path.exists():
+        shutil.rmtree(run.path, ignore_errors=True)
 
 
 def find_unfinished(experiment: Experiment, results: Path) -> Run | None:

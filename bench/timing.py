@@ -1,7 +1,7 @@
 """Clocks, warm-up and blocks: a trial's training step goes in, raw samples come out.
 
-A block runs one phase a fixed number of times and is timed as a whole, so that the clock's own cost vanishes in it. What the
-samples mean - medians, intervals, when to stop - is not decided here.
+A block runs one phase a fixed number of times and is timed as a whole, so that the clock's own cost vanishes in it.
+What the samples mean - medians, intervals, when to stop - is not decided here.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class Subject:
 
     **Arguments:**
 
-    - `step`: the training step, its learning rate set to 0: the optimiser does its full work and the weights stay put, so
-      that block 1,000 computes with the same numbers as block 1.
+    - `step`: the training step, its learning rate set to 0: the optimiser does its full work and the weights stay put,
+      so that block 1,000 computes with the same numbers as block 1.
     - `images`, `labels`: one resident batch of random images.
     - `prepare_s`: seconds of compiling or capturing. `warmup_s`: seconds until the speed settled.
     - `iterations`: how often a block runs each phase.
@@ -53,7 +53,9 @@ class Subject:
 
 
 def build_subject(trial: Trial) -> Subject:
-    """Builds a trial's network, optimiser and batch on its device, and compiles or captures where the backend asks for it."""
+    """Builds a trial's network, optimiser and batch on its device, and compiles or captures where the backend asks
+    for it.
+    """
     variant, recipe, placement = trial.variant, trial.recipe, trial.placement
     torch.set_num_threads(placement.threads)
     model = build(variant, seed=0)
@@ -68,8 +70,8 @@ def build_subject(trial: Trial) -> Subject:
         backend=placement.backend,
     )
     split = synthesize(
-        variant.channels, variant.classes, variant.input_size, recipe.batch_size, device=placement.device, seed=0
-    )
+        variant.channels, variant.classes, variant.input_size, images=recipe.batch_size, device=placement.device
+    ).train
     images = split.images
     if placement.memory_format == "channels_last":
         images = images.contiguous(memory_format=torch.channels_last)
@@ -110,8 +112,8 @@ def warm_up(subject: Subject, phases: list[str], block_s: float) -> None:
 def run_block(subject: Subject, phase: str, iterations: int) -> tuple[float, float]:
     """Runs a phase `iterations` times. Returns the seconds of the block and the CPU seconds of this process.
 
-    `backward` sums the seconds of loss.backward() alone; its forward passes run in between, untimed. On CUDA the seconds are
-    the device's own, between two events, read after one synchronisation at the block's end.
+    `backward` sums the seconds of loss.backward() alone; its forward passes run in between, untimed. On CUDA the
+    seconds are the device's own, between two events, read after one synchronisation at the block's end.
     """
     if subject.images.is_cuda:
         return _run_cuda_block(subject, phase, iterations)
@@ -151,7 +153,8 @@ def _run_cuda_block(subject: Subject, phase: str, iterations: int) -> tuple[floa
         for _ in range(iterations):
             loss = step.loss(images, labels)
             begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-            # Drained first, so that the events span the backward pass and not a queue of forward work still to be launched.
+            # Drained first, so that the events span the backward pass and not a queue of forward work still to be
+            # launched.
             torch.cuda.synchronize()
             begin.record()
             loss.backward()
@@ -172,11 +175,11 @@ def _run_cuda_block(subject: Subject, phase: str, iterations: int) -> tuple[floa
 
 
 def measure_peak_memory(subject: Subject) -> int:
-    """Bytes of tensors alive at the worst moment of one training step: weights, gradients, optimiser state, the batch and
-    everything that forward keeps for backward.
+    """Bytes of tensors alive at the worst moment of one training step: weights, gradients, optimiser state, the batch
+    and everything that forward keeps for backward.
 
-    On CUDA it is the caching allocator's own peak. On the CPU the allocations of one step are traced with torch's profiler
-    and summed; the scratch memory of oneDNN is not torch's and is not in it.
+    On CUDA it is the caching allocator's own peak. On the CPU the allocations of one step are traced with torch's
+    profiler and summed; the scratch memory of oneDNN is not torch's and is not in it.
     """
     step, images, labels = subject.step, subject.images, subject.labels
     if images.is_cuda:

@@ -1,6 +1,7 @@
 """A trial: variant + recipe + placement, one row of the result table, and its key.
 
-Plain values go in; a frozen `Trial` with a key that is stable across processes and machines comes out. No torch, no files.
+Plain values go in; a frozen `Trial` with a key that is stable across processes and machines comes out. No torch, no
+files.
 """
 
 from __future__ import annotations
@@ -91,8 +92,8 @@ class Trial:
     def from_knobs(cls, knobs: Mapping[str, Any]) -> Trial:
         """A trial from a flat mapping; what is not named takes its default.
 
-        Channels and classes follow the data set unless they are given or the data is synthetic. Raises `ChoiceError` for an
-        unknown knob (with the nearest right name) or value.
+        Channels and classes follow the data set unless they are given or the data is synthetic. Raises `ChoiceError`
+        for an unknown knob (with the nearest right name) or value.
         """
         values = dict(knobs)
         for knob in values:

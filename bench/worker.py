@@ -1,8 +1,10 @@
-"""The child process: one JSON task on standard input, JSON lines on standard output. Imported by nobody but the fork server.
+"""The child process: one JSON task on standard input, JSON lines on standard output. Imported by nobody but the fork
+server.
 
-Tasks: `train` (one seed of one trial), `time` (all trials of one device, rounds interleaved), `probe` (is there a CUDA device?)
-and `choices` (the names that a user's extensions register). The timing worker waits for a line after each round, so that
-whatever its parent does in between - writing, drawing - happens while nothing is timed. It never sees MLflow or a table.
+Tasks: `train` (one seed of one trial), `time` (all trials of one device, rounds interleaved), `probe` (is there a CUDA
+device?) and `choices` (the names that a user's extensions register). The timing worker waits for a line after each
+round, so that whatever its parent does in between - writing, drawing - happens while nothing is timed. It never sees
+MLflow or a table.
 """
 
 from __future__ import annotations
@@ -113,7 +115,9 @@ def classify(error: BaseException) -> str:
 
 
 def train(task: dict[str, Any], emit: Emit) -> None:
-    """Trains one seed of one trial and emits a `seed` line: the fields of `bench.record.SeedResult`, and the network."""
+    """Trains one seed of one trial and emits a `seed` line: the fields of `bench.record.SeedResult`, and the
+    network.
+    """
     import torch
 
     from bench.trial import Trial
@@ -167,11 +171,12 @@ def train(task: dict[str, Any], emit: Emit) -> None:
 def time_trials(task: dict[str, Any], emit: Emit, acknowledgements: TextIO) -> None:
     """One timing process: builds and warms up every trial, then times rounds of one block a phase of each.
 
-    The order of trials and phases is drawn anew each round, so that drift of the machine falls on all alike. Before each
-    block the trial's number is written to the file `task["cursor"]`, so that a crash can be laid at one trial's door.
-    Emits a `trial` line each when built, a `round` line after each round, and `failed` for a trial that raised. After a
-    `round` line it waits for a line on standard input: `go` or `stop`.
+    The order of trials and phases is drawn anew each round, so that drift of the machine falls on all alike. Before
+    each block the trial's number is written to the file `task["cursor"]`, so that a crash can be laid at one trial's
+    door. Emits a `trial` line each when built, a `round` line after each round, and `failed` for a trial that raised.
+    After a `round` line it waits for a line on standard input: `go` or `stop`.
     """
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler that counts memory prints to the log otherwise
     import torch
 
     from bench.timing import Subject, build_subject, measure_peak_memory, quiet_collector, run_block, warm_up
@@ -190,9 +195,7 @@ def time_trials(task: dict[str, Any], emit: Emit, acknowledgements: TextIO) -> N
         try:
             trial = Trial.from_dict(task["trials"][place]["trial"])
             subject = build_subject(trial)
-            # A captured graph holds the whole step; its backward pass cannot be replayed alone.
-            own = [p for p in phases if not (trial.placement.backend == "cuda_graph" and p == "backward")]
-            warm_up(subject, own, block_s)
+            warm_up(subject, phases, block_s)
             subject.peak_memory_bytes = measure_peak_memory(subject)
         except Exception as error:
             emit({"kind": "failed", "key": key, "cause": classify(error), "reason": describe(error)})
@@ -209,7 +212,7 @@ def time_trials(task: dict[str, Any], emit: Emit, acknowledgements: TextIO) -> N
             }
         )
     with quiet_collector():
-        for number in range(task["rounds"]):
+        for number in range(task["rounds"] if subjects else 0):
             samples: dict[str, dict[str, list[float]]] = {key: {} for key in subjects}
             blocks = [(key, phase) for key, subject in subjects.items() for phase in subject.iterations]
             order.shuffle(blocks)

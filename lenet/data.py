@@ -1,12 +1,12 @@
 """Data sets as normalised tensors on a device, in fixed splits.
 
-A name goes in; training, validation and test images of the network's input size come out, resident on the device: no loader
-runs while a network learns. The rules, the same for every data set:
+A name goes in; training, validation and test images of the network's input size come out, resident on the device: no
+loader runs while a network learns. The rules, the same for every data set:
 
 - Validation images are carved from the training half by a fixed draw; the test half is left alone.
 - Size: up to four pixels a side are added as a frame of zeros, the background (MNIST 28 to 32). Any other difference is
   resized bilinearly, with antialiasing when shrinking (digits 8 to 32, USPS 16 to 32), as torch's `interpolate`.
-- Values: minus the mean, divided by the standard deviation, both a channel, of the training split's pixels before resizing.
+- Values: (x - mean) / deviation, a channel, both of the training split's pixels before resizing.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def prepare(
     return _prepare(name, data_root(root), input_size, download)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _prepare(name: str, root: Path, input_size: int, download: bool) -> tuple[tuple[Array, Array], ...]:
     raw = read(name, root, download=download)
     order = np.random.RandomState(VALIDATION_SEED).permutation(len(raw.train_images))

@@ -1,7 +1,8 @@
 """The data sets' files: where they lie, whether they are whole, and the images in them.
 
-A name and a folder go in; numpy arrays come out, or a `DataError` of one line. Nothing here computes with torch or starts a
-thread, so that a process that is going to fork can read first. Splits and normalisation are `lenet.data`'s matter.
+A name and a folder go in; numpy arrays come out, or a `DataError` of one line. Nothing here computes with torch or
+starts a thread, so that a process that is going to fork can read first. Splits and normalisation are `lenet.data`'s
+matter.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class DataError(Exception):
 
 @dataclass(frozen=True)
 class Raw:
-    """A data set as it lies in its files: uint8 images (N, H, W) or (N, H, W, C), int64 labels (N,), a test half apart."""
+    """A data set as it lies in its files: images uint8 (N, H, W) or (N, H, W, C), labels int64 (N,)."""
 
     train_images: Array
     train_labels: Array
@@ -55,11 +56,11 @@ class Raw:
 
 
 def data_root(given: Path | None = None) -> Path:
-    """The folder of the data sets: the given one, else `$LENET_BENCH_DATA`, else `lenet-bench/data` in the user's cache."""
+    """The data sets' folder: the given one, else `$LENET_BENCH_DATA`, else `lenet-bench/data` in the user's cache."""
     if given is not None:
-        return given.expanduser()
+        return given.expanduser().resolve()
     if named := os.environ.get(ENVIRONMENT):
-        return Path(named).expanduser()
+        return Path(named).expanduser().resolve()
     cache = os.environ.get("XDG_CACHE_HOME")
     return (Path(cache) if cache else Path.home() / ".cache") / "lenet-bench" / "data"
 
@@ -79,7 +80,7 @@ def read(name: str, root: Path | None = None, *, download: bool = False) -> Raw:
     return _read(name, data_root(root), download)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _read(name: str, root: Path, download: bool) -> Raw:
     raw = read_digits() if name == "digits" else read_files(name, locate(name, root, download))
     shape = DATA_SETS[name]
@@ -89,10 +90,10 @@ def _read(name: str, root: Path, download: bool) -> Raw:
     ):
         pixels = (shape.size, shape.size) if shape.channels == 1 else (shape.size, shape.size, shape.channels)
         right = images.shape == (expected, *pixels) and labels.shape == (expected,)
-        if not (right and 0 <= labels.min() and labels.max() < shape.classes):
+        if not (right and set(np.unique(labels)) <= set(range(shape.classes))):
             raise DataError(
-                f"{name} in {root}: damaged {half} files: {len(images)} images of {images.shape[1:]}, {len(labels)} labels; "
-                f"expected {expected} of {pixels}; delete them and run again with --download"
+                f"{name} in {root}: the {half} files are damaged: {images.shape} images and {labels.shape} labels, not "
+                f"{expected} of {pixels} in {shape.classes} classes; delete them and run again with --download"
             )
     return raw
 
@@ -117,17 +118,17 @@ def locate(name: str, root: Path, download: bool) -> list[Path]:
 def fetch(name: str, folder: Path) -> None:
     """Downloads a data set with torchvision. Raises `DataError` if that fails.
 
-    It runs in a process of its own: building torchvision's data set runs torch operations, and the caller may be about to fork.
+    In a process of its own: torchvision's data set runs torch operations, and the caller may be about to fork.
     """
     command = [sys.executable, "-m", "lenet.vision", name, str(folder)]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     if ended.returncode != 0:
         reason = (ended.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise DataError(f"{name} could not be downloaded to {folder} ({reason}); fetch it elsewhere and say --data-root")
+        raise DataError(f"{name}: no download to {folder} ({reason}); fetch it elsewhere and name it with --data-root")
 
 
 def read_files(name: str, paths: list[Path]) -> Raw:
-    """Reads a data set of torchvision's from files that are there. Raises `DataError`, naming the file, if one is damaged."""
+    """Reads one of torchvision's data sets. Raises `DataError`, naming the file, if one is damaged."""
     if name == "usps":
         return Raw(*read_usps(paths[0], train=True), *read_usps(paths[1], train=False))
     if name == "cifar10":
@@ -140,7 +141,7 @@ def read_idx(path: Path) -> Array:
     """One file of MNIST's format. Raises `DataError` if it is damaged."""
     mnist = _torchvision_module("torchvision.datasets.mnist")
     try:
-        # Below torchvision's `MNIST`, which widens the labels with a torch operation: that would start OpenMP's threads.
+        # Not `MNIST` itself: it widens the labels with a torch operation, and that would start OpenMP's threads.
         array: Array = mnist.read_sn3_pascalvincent_tensor(str(path)).numpy()
     except Exception as error:  # a torn file fails in many ways: bad magic, short header, short body
         raise _damaged(path, error) from error
@@ -174,9 +175,9 @@ def read_cifar10(paths: list[Path]) -> Raw:
 
 
 def read_digits() -> Raw:
-    """The 1,797 digits that come with scikit-learn, 8x8 with values 0 to 16; every fifth, by a fixed draw, is a test image.
+    """The 1,797 digits that come with scikit-learn, 8x8, values 0 to 16; a fifth, by a fixed draw, is the test half.
 
-    The file is read without importing scikit-learn, which takes about a second. Raises `DataError` if it is not installed.
+    scikit-learn is not imported: that takes about a second. Raises `DataError` if it is not installed.
     """
     found = importlib.util.find_spec("sklearn")
     if found is None or found.origin is None:

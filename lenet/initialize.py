@@ -1,8 +1,11 @@
 """Init schemes by name: what a network's weights start from.
 
-A tree of modules and a random generator go in; its weights are filled in place, in the order of its modules. Every draw comes
-from the given generator, on the CPU in float32, so that one seed gives the same weights whatever device the network moves to.
-F is a unit's fan-in and G its fan-out, biases not counted: for a k x k convolution, input (output) maps times k * k.
+A tree of modules and a random generator go in; its weights are filled in place, in the order of its modules. Every draw
+comes from the given generator, on the CPU in float32, so that one seed gives the same weights whatever device the
+network moves to.
+
+F is a unit's fan-in and G its fan-out, biases not counted: for a k x k convolution, input (output)
+maps times k * k.
 """
 
 from __future__ import annotations
@@ -23,15 +26,15 @@ INITS: dict[str, Init] = {}
 
 
 def init(name: str) -> Callable[[Init], Init]:
-    """Decorates a function `(module, generator) -> None` as the init scheme `name`. Raises `ChoiceError` if it is taken."""
+    """Decorates a function `(module, generator) -> None` as the init scheme `name`. Raises `ChoiceError` if taken."""
     return register(INITS, "init", name)
 
 
 def initialize(module: nn.Module, scheme: str, generator: Generator) -> None:
     """Fills `module` by the scheme of that name.
 
-    Before the scheme runs, biases are set to 0, normalisations to the identity (weight 1, bias 0) and trainable subsampling
-    to the mean. A scheme that wants another start for them sets it.
+    Before the scheme runs, biases are set to 0, normalisations to the identity (weight 1, bias 0) and trainable
+    subsampling to the mean. A scheme that wants another start for them sets it.
 
     **Arguments:**
 
@@ -71,7 +74,7 @@ def seed_note(module: nn.Module, generator: Generator) -> None:
 
 @init("torch_default")
 def torch_default(module: nn.Module, generator: Generator) -> None:
-    """Weights and biases U(-1 / sqrt(F), 1 / sqrt(F)): `reset_parameters` of torch's layers, drawn from our generator."""
+    """Weights and biases U(-1 / sqrt(F), 1 / sqrt(F)): torch's own, drawn from the given generator."""
     for layer in layers(module):
         rules.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
         if layer.bias is not None:

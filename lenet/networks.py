@@ -1,7 +1,7 @@
 """LeNet in all its variants, and what it costs.
 
-A `Variant` and a seed go in; a network with its weights filled comes out, and its parameters and multiply-accumulates layer by
-layer. Nothing here trains or times.
+A `Variant` and a seed go in; a network with its weights filled comes out, and its parameters and multiply-accumulates
+layer by layer. Nothing here trains or times.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ SEED_NETWORK = Variant()
 class LeNet(nn.Module):
     """Two 5x5 convolutions (6 and 16 maps), each halved by a pooling, then linear layers of 120, 84 and the classes.
 
-    With the defaults it is the network of the reading note, a modern form of LeNet-5 (LeCun et al. 1998, section II.B): ReLU,
-    max-pooling, full connections, logits. Its state dict then has the keys `conv1`, `conv2`, `fc1`, `fc2`, `fc3` (`.weight`,
-    `.bias`) and no others; normalisation and learnable pooling add `norm1`, `norm2`, `pool1`, `pool2`.
+    With the defaults it is the network of the reading note, a modern form of LeNet-5 (LeCun et al. 1998, section II.B):
+    ReLU, max-pooling, full connections, logits. Its state dict then has the keys `conv1`, `conv2`, `fc1`, `fc2`, `fc3`
+    (`.weight`, `.bias`) and no others; normalisation and learnable pooling add `norm1`, `norm2`, `pool1`, `pool2`.
 
     **Arguments:**
 
@@ -74,15 +74,15 @@ def build(variant: Variant, seed: int) -> LeNet:
 def count(model: nn.Module, input_shape: tuple[int, int, int]) -> dict[str, Any]:
     """Parameters and multiply-accumulates of one image's forward pass, found by running one.
 
-    Multiply-accumulates are those of convolutions and linear layers, biases not counted; a poolings' or an activation's
-    arithmetic is left out, as is usual.
+    Multiply-accumulates are those of convolutions and linear layers, biases not counted; the arithmetic of poolings
+    and activations is left out, as is usual.
 
     **Arguments:**
 
     - `model`: any tree of modules on the CPU. It is run in evaluation mode and left as it was.
     - `input_shape`: channels, height, width.
 
-    **Returns:** `parameters`, `macs`, and `layers`: for each part with parameters, in order, its `name`, `parameters`, `macs`.
+    **Returns:** `parameters`, `macs`, and `layers`: `name`, `parameters`, `macs` of each part with parameters.
     """
     macs: dict[nn.Module, int] = {}
 

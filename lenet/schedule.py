@@ -23,7 +23,7 @@ def constant(update: int, total: int, peak: float) -> float:
 def one_cycle(update: int, total: int, peak: float) -> float:
     """From peak / 25 along a half cosine to the peak after 30 % of the updates, and along another to peak / 250,000.
 
-    Smith and Topin 2017, arXiv:1708.07120, as `torch.optim.lr_scheduler.OneCycleLR` with its defaults; momentum is not cycled.
+    Smith and Topin 2017, arXiv:1708.07120, as `torch.optim.lr_scheduler.OneCycleLR`; momentum is not cycled.
     """
     start, top, last = peak / START_DIVISOR, WARM_UP * total - 1, total - 1
     if update <= top:

@@ -1,8 +1,9 @@
 """torchvision, imported so that it works beside any build of torch.
 
-Nothing goes in; the imported package comes out. The wheel on PyPI is compiled for CUDA. Beside a CPU-only torch its compiled
-part does not load, and `import torchvision` dies with `operator torchvision::nms does not exist`, though its data sets and
-transforms need no compiled part. Run as `python -m lenet.vision NAME ROOT`, this module downloads a data set.
+Nothing goes in; the imported package comes out. The wheel on PyPI is compiled for CUDA. Beside a CPU-only torch its
+compiled part does not load, and `import torchvision` dies with `operator torchvision::nms does not exist`, though its
+data sets and transforms need no compiled part. Run as `python -m lenet.vision NAME ROOT`, this module downloads a data
+set.
 """
 
 from __future__ import annotations
@@ -28,15 +29,16 @@ declared: list[torch.library.Library] = []
 def import_torchvision() -> ModuleType:
     """torchvision, with the operators declared that its compiled part would have brought, if that does not load.
 
-    Only their schemas are declared: they can be named, not called. Raises `ImportError` if torchvision is not installed.
+    Only their schemas are declared: they can be named, not called. Raises `ImportError` without torchvision.
     """
     found = importlib.util.find_spec("torchvision")
     if found is None or found.origin is None:
         raise ImportError("torchvision is not installed; try: pip install torchvision")
     if "torchvision" not in sys.modules and not compiled_part_loads(Path(found.origin).parent):
-        library = torch.library.Library("torchvision", "FRAGMENT")
+        library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]  # untyped in torch
         for name in MISSING_OPERATORS:
-            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+            schema = f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+            library.define(schema)  # type: ignore[no-untyped-call]  # untyped in torch
         declared.append(library)
     return importlib.import_module("torchvision")
 
@@ -45,7 +47,7 @@ def compiled_part_loads(package: Path) -> bool:
     """Whether the operators are there after trying to load `_C` of torchvision's folder, as torchvision itself does."""
     for path in package.glob("_C.*"):
         try:
-            torch.ops.load_library(str(path))
+            torch.ops.load_library(str(path))  # type: ignore[no-untyped-call]  # untyped in torch
         except (ImportError, OSError):  # built for another torch, or a CUDA library is missing
             continue
     return all(hasattr(torch.ops.torchvision, name) for name in MISSING_OPERATORS)

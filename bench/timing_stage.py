@@ -1,7 +1,7 @@
 """The timing stage: which processes and rounds are run, and when there are enough of them.
 
-Trials of one device go in; raw samples a trial come out, each round written to the run's folder before the next begins. The
-clock itself is in `bench.timing`, in another process.
+Trials of one device go in; raw samples a trial come out, each round written to the run's folder before the next
+begins. The clock itself is in `bench.timing`, in another process.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from bench.experiment import Experiment, NamedTrial
 from bench.launch import LaunchError, TimingProcess
-from bench.record import Run, Timing
+from bench.record import Record, Run, Timing
 from bench.statistics import is_narrow, median_interval
 
 
@@ -44,11 +44,19 @@ class TimingStage:
     **Arguments:**
 
     - `trials`: name and trial by key. `run`: where finished rounds are kept, and taken from when resumed.
-    - `order`: the source of the random orders.
+    - `order`: the source of the random orders. `command`: the worker's command line, if not the usual one.
     """
 
-    def __init__(self, experiment: Experiment, trials: dict[str, NamedTrial], run: Run, order: random.Random) -> None:
+    def __init__(
+        self,
+        experiment: Experiment,
+        trials: dict[str, NamedTrial],
+        run: Run,
+        order: random.Random,
+        command: list[str] | None = None,
+    ) -> None:
         self._experiment, self._trials, self._run, self._order = experiment, trials, run, order
+        self._command = command
         self._samples: dict[str, dict[str, list[list[float]]]] = {key: {} for key in trials}
         self._built: dict[str, list[dict[str, Any]]] = {key: [] for key in trials}
         self._processes = 0
@@ -139,7 +147,7 @@ class TimingStage:
         threads = max(self._trials[key].trial.placement.threads for key in keys)
         round_s = len(keys) * len(settings.phases) * settings.block_ms / 1e3
         try:
-            with TimingProcess(task, threads, logs / f"timing-{process}.log") as worker:
+            with TimingProcess(task, threads, logs / f"timing-{process}.log", self._command) as worker:
                 for message in worker.messages(self._experiment.limits.round_s + 10 * round_s):
                     self._handle(message, process, watcher)
                     if message["kind"] == "round":
