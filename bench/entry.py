@@ -1,7 +1,8 @@
 """What MLflow shall hold of one trial, and of a sweep: plain names, numbers and texts, made from records.
 
-Records, the experiment and rows of the table go in; frozen `Entry` values come out. Equal records give equal entries, on every
-machine, so that their digest says whether a store is up to date. No MLflow here: `bench.tracking` sends what this module makes.
+Records, the experiment and rows of the table go in; frozen `Entry` values come out. Equal records give equal entries,
+on every machine, so that their digest says whether a store is up to date. No MLflow here: `bench.tracking` sends what
+this module makes.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ METRICS = {
     **{
         f"{phase}_{column}": f"{phase}/{metric}"
         for phase in ("forward", "backward", "step")
-        for column, metric in (("ms", "ms"), ("ms_low", "ms_low"), ("ms_high", "ms_high"), ("images_per_s", "images_per_s"),
-                               ("gflops", "gflops"))
+        for column, metric in (("ms", "ms"), ("ms_low", "ms_low"), ("ms_high", "ms_high"),
+                               ("images_per_s", "images_per_s"), ("gflops_per_s", "gflops_per_s"))
     },
     "parameters": "network/parameters",
     "macs": "network/macs",
@@ -90,7 +91,8 @@ class Entry:
 
 
 def rounded(value: object) -> float | None:
-    """A number as MLflow's UI, which shows every digit, should get it: 6 significant digits; None if it is no finite number.
+    """A number as MLflow's UI, which shows every digit, should get it: 6 significant digits; None if it is no finite
+    number.
 
     Whole numbers stay whole, because counts are exact.
     """
@@ -191,7 +193,9 @@ def sweep_tags(run: Run) -> dict[str, str]:
 
 
 def sweep_entry(run: Run, records: list[Record], table: pd.DataFrame) -> Entry:
-    """The entry of the sweep itself: counts, and a description with the ranking. KILLED while trials are still missing."""
+    """The entry of the sweep itself: counts, and a description with the ranking. KILLED while trials are still
+    missing.
+    """
     counts = {status: sum(record.status == status for record in records) for status in ("ok", "failed", "skipped")}
     total = len(run.experiment["trials"])
     started_s = run.experiment.get("started_s") or min((record.started_s for record in records), default=0.0)
@@ -227,7 +231,9 @@ def note(run: Run, records: list[Record], table: pd.DataFrame) -> str:
     lines.append("| " + " | ".join(["trial", *axes, *(NOTE_COLUMNS[column] for column in shown)]) + " |")
     lines.append("|" + "---|" * (1 + len(axes)) + "---:|" * len(shown))
     for row in rows[:NOTE_ROWS]:
-        cells = [markdown(row.get(name, "")) for name in ("name", *axes)] + [with_interval(row, column) for column in shown]
+        cells = [markdown(row.get(name, "")) for name in ("name", *axes)] + [
+            with_interval(row, column) for column in shown
+        ]
         lines.append("| " + " | ".join(cells) + " |")
     if len(rows) > NOTE_ROWS:
         lines.append(f"\nand {len(rows) - NOTE_ROWS} more. Square brackets: 95 % intervals.")
@@ -235,7 +241,8 @@ def note(run: Run, records: list[Record], table: pd.DataFrame) -> str:
         lines.append("\nSquare brackets: 95 % intervals.")
     unwell = [record for record in records if record.status != "ok"]
     lines += [""] * bool(unwell) + [
-        f"- {record.status}: {markdown(record.name)}, {markdown(record.reason or record.cause)}" for record in unwell[:NOTE_ROWS]
+        f"- {record.status}: {markdown(record.name)}, {markdown(record.reason or record.cause)}"
+        for record in unwell[:NOTE_ROWS]
     ]
     while len("\n".join(lines)) > NOTE_LIMIT:
         lines.pop()

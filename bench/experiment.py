@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from bench.trial import KNOBS, PHASES, Trial
+from bench.trial import KNOBS, Trial
 from lenet.variant import ChoiceError, nearest
 
 Phase = Literal["forward", "backward", "step"]
@@ -47,7 +47,7 @@ class TimingSettings(_Checked):
     """
 
     enabled: bool = True
-    phases: list[Phase] = Field(default_factory=lambda: list(PHASES), min_length=1)
+    phases: list[Phase] = Field(default=["forward", "backward", "step"], min_length=1)
     processes: int = Field(default=5, ge=1)
     rounds: int = Field(default=6, ge=1)
     block_ms: float = Field(default=20.0, gt=0, strict=False)

@@ -27,10 +27,9 @@ def main() -> int:
     control = socket.socket(fileno=int(sys.argv[1]))
     os.dup2(2, 1)
     # The imports that the children need not pay for; building an optimiser imports torch._dynamo, which takes 1.6 s.
-    import torch._dynamo
 
     import lenet.networks
-    import lenet.training  # noqa: F401
+    import lenet.training  # noqa: F401  # as the two above: to have them, not to use them
 
     wake_read, wake_write = os.pipe()
     os.set_blocking(wake_write, False)
@@ -135,7 +134,7 @@ def _check_forkable() -> None:
 
     tasks = "/proc/self/task"
     threads = len(os.listdir(tasks)) if os.path.isdir(tasks) else 1  # noqa: PTH208, PTH112  # on the path of each fork
-    if threads > 1 or torch.cuda.is_initialized():
+    if threads > 1 or torch.cuda.is_initialized():  # type: ignore[no-untyped-call]  # untyped in torch
         raise RuntimeError(f"the fork server has {threads} threads and must have 1, and no CUDA context")
 
 

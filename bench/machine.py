@@ -1,6 +1,7 @@
 """The machine's fingerprint, the workers' environment, and whether the machine is quiet.
 
-Reads /proc, the environment and a few short commands; imports no torch. What cannot be read is empty rather than an error.
+Reads /proc, the environment and a few short commands; what cannot be read is empty rather than an error. It imports no
+torch: versions come from the installed packages' metadata.
 """
 
 from __future__ import annotations
@@ -11,23 +12,29 @@ import os
 import platform
 import socket
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
-BUSY_SHARE = 0.10  # of one core; more than this, from others, disturbs a timing
+BUSY_CORES = 0.15  # what others may use, in cores, before it disturbs a timing
+SAMPLE_S = 0.3
+COMMAND_LIMIT_S = 5.0
 
 
 def worker_environment(threads: int) -> dict[str, str]:
-    """The environment of a worker: this process's, with the allocator pinned and the thread pools set."""
+    """The environment of a worker: this process's, with the allocator pinned and the thread pools set to `threads`."""
     count = str(threads)
     pools = {"OMP_NUM_THREADS": count, "MKL_NUM_THREADS": count, "OPENBLAS_NUM_THREADS": count}
     return {**os.environ, **allocator_environment(), **pools}
 
 
 def allocator_environment() -> dict[str, str]:
-    """glibc's allocator thresholds, so that freed memory stays with the process and no step pays for page faults."""
+    """glibc's allocator thresholds for workers: freed memory stays with the process, so that no step pays for page
+    faults.
+
+    Without them the faults of a step differ several-fold from one process to an identical other, and the times with
+    them.
+    """
     return {
         "MALLOC_MMAP_THRESHOLD_": str(1 << 32),
         "MALLOC_TRIM_THRESHOLD_": str(1 << 33),
@@ -36,26 +43,127 @@ def allocator_environment() -> dict[str, str]:
 
 
 def fingerprint() -> dict[str, Any]:
-    cpu = platform.machine()
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            cpu = line.partition(":")[2].strip()
-            break
-    cores = len(os.sched_getaffinity(0))
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    identity = f"{cpu}|{cores}|{round(memory / 2**30)}|"
+    """What times depend on. `id` is a hash of the hardware alone (not of the host's name): times are compared only
+    within it.
+
+    Keys: `id`, `hostname`, `cpu`, `cores` (usable), `memory_bytes`, `kernel`, `python`, `torch`, `torchvision`, `cuda`
+    (of the driver), `gpu` (names), `driver`, `governor`, `environment` (of the workers).
+    """
+    cpu, cores, memory_bytes = cpu_name(), usable_cores(), total_memory_bytes()
+    driver, gpus = graphics()
+    identity = "|".join([cpu, str(cores), str(round(memory_bytes / 2**30)), *gpus])
+    environment = worker_environment(1)
     return {
         "id": hashlib.sha256(identity.encode()).hexdigest()[:12],
-        "hostname": socket.gethostname(), "cpu": cpu, "cores": cores, "memory_bytes": memory,
-        "kernel": platform.release(), "python": platform.python_version(),
-        "torch": importlib.metadata.version("torch"), "torchvision": importlib.metadata.version("torchvision"),
-        "cuda": "", "gpu": [], "driver": "", "environment": allocator_environment(),
+        "hostname": socket.gethostname(),
+        "cpu": cpu,
+        "cores": cores,
+        "memory_bytes": memory_bytes,
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "torch": version("torch"),
+        "torchvision": version("torchvision"),
+        "gpu": gpus,
+        "driver": driver,
+        "governor": read_text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        "environment": {name: environment[name] for name in sorted(allocator_environment())},
     }
 
 
+def version(package: str) -> str:
+    """An installed package's version, or ""."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def read_text(path: str) -> str:
+    """A small file's text, stripped, or ""."""
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def run_command(*command: str, folder: Path | None = None) -> str:
+    """What a short command prints, stripped, or "" if it fails, hangs or is not there."""
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=COMMAND_LIMIT_S, check=True, cwd=folder, errors="replace"
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()
+
+
+def cpu_name() -> str:
+    """The processor's name, or at least its architecture."""
+    for line in read_text("/proc/cpuinfo").splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def total_memory_bytes() -> int:
+    """The machine's memory, or 0."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError):
+        return 0
+
+
+def graphics() -> tuple[str, list[str]]:
+    """NVIDIA's driver version and the names of its devices; "" and [] without them."""
+    rows = run_command("nvidia-smi", "--query-gpu=driver_version,name", "--format=csv,noheader").splitlines()
+    pairs = [row.partition(", ") for row in rows if ", " in row]
+    return (pairs[0][0] if pairs else ""), [name for _, _, name in pairs]
+
+
+def busy_cores(sample_s: float = SAMPLE_S) -> tuple[float, float] | None:
+    """Cores' worth of time that all processes used, and that the hypervisor took away, during `sample_s`; None if
+    unknown.
+    """
+    before = processor_ticks()
+    time.sleep(sample_s)
+    after = processor_ticks()
+    if before is None or after is None:
+        return None
+    spent = [b - a for a, b in zip(before, after, strict=True)]
+    ticks_per_s = os.sysconf("SC_CLK_TCK")
+    idle, steal = spent[3] + spent[4], spent[7]
+    return (sum(spent) - idle - steal) / ticks_per_s / sample_s, steal / ticks_per_s / sample_s
+
+
+def processor_ticks() -> list[int] | None:
+    """user, nice, system, idle, iowait, irq, softirq, steal of all processors since the start, in clock ticks."""
+    fields = read_text("/proc/stat").partition("\n")[0].split()
+    return [int(field) for field in fields[1:9]] if len(fields) >= 9 and fields[0] == "cpu" else None
+
+
 def quiet_warning() -> str | None:
-    return None
+    """One line if something else is using this machine enough to disturb timings."""
+    seen = busy_cores()
+    if seen is None or (seen[0] <= BUSY_CORES and seen[1] <= BUSY_CORES):
+        return None
+    who = (
+        f"other processes use {seen[0]:.1f} cores"
+        if seen[0] > BUSY_CORES
+        else f"the host takes {seen[1]:.1f} cores away"
+    )
+    return f"the machine is not quiet: {who}; intervals will be wider than they need be"
 
 
 def git_state(folder: Path) -> dict[str, Any]:
-    return {"commit": "", "branch": "", "dirty": False}
+    """`commit`, `branch` and `dirty` of the checkout that a folder lies in; "" and False where there is none."""
+    commit = run_command("git", "rev-parse", "HEAD", folder=folder)
+    return {
+        "commit": commit,
+        "branch": run_command("git", "rev-parse", "--abbrev-ref", "HEAD", folder=folder) if commit else "",
+        "dirty": bool(run_command("git", "status", "--porcelain", "--untracked-files=no", folder=folder)),
+    }

@@ -119,7 +119,7 @@ def signed_rank_quantile(n: int, tail: float) -> int:
         from scipy.stats import norm
 
         spread = math.sqrt(n * (n + 1) * (2 * n + 1) / 24)
-        return max(0, math.floor(total / 2 + norm.ppf(tail) * spread))
+        return max(0, math.floor(total / 2 + float(norm.ppf(tail)) * spread))
     ways = np.zeros(total + 1)
     ways[0] = 1.0
     for rank in range(1, n + 1):

@@ -5,21 +5,20 @@ Records go in; files beside them come out. All of it can be made again at any ti
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from bench import report
 from bench.plots import draw_plots
 from bench.record import Run
-from bench.table import build_table, machine_warning, main_effects, select, write_table
-from bench.table import to_markdown as table_to_markdown
+from bench.table import build_table, machine_warning, main_effects, rank, select, to_markdown, write_table
 
 if TYPE_CHECKING:
-    import pandas as pd
-    from rich.table import Table
+    from rich.console import Group
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class Products:
     paths: list[Path]
     sentence: str
     warnings: list[str]
-    ranking: Callable[[int], Table]
+    ranking: Callable[[int], Group]
 
 
 def make_table(run: Run) -> pd.DataFrame:
@@ -41,35 +40,35 @@ def make_table(run: Run) -> pd.DataFrame:
 def make_products(run: Run) -> Products:
     """Writes everything into the run's folder and returns it."""
     table = build_table([run])
-    paths = write_table(run)
-    paths += draw_plots(run, table)
+    ranked = rank(table, [run])
+    paths = write_table(run, table)
+    plots = draw_plots(run, table, ranked)
     markdown = run.path / "report.md"
     temporary = markdown.with_suffix(".md.part")
-    temporary.write_text(report.to_markdown(run, table), encoding="utf-8")
-    os.replace(temporary, markdown)
-    paths += [markdown, report.write_html(run, table)]
+    temporary.write_text(report.report_markdown(run, table, ranked), encoding="utf-8")
+    temporary.replace(markdown)
+    page = report.write_html(run, table, ranked, plots)
     warning = machine_warning(table)
     return Products(
         table=table,
-        paths=paths,
-        sentence=report.sentence(table),
+        paths=[*paths, *plots, markdown, page],
+        sentence=report.sentence(table, ranked),
         warnings=[warning] if warning else [],
-        ranking=lambda width: report.terminal_ranking(table, run, width),
+        ranking=lambda width: report.terminal_ranking(table, ranked, run, width),
     )
 
 
-def format_table(runs: Sequence[Run], form: str, *, where: str | None, effects: bool, width: int) -> str | Table:
+def format_table(runs: Sequence[Run], form: str, *, where: str | None, effects: bool, width: int) -> str | Group:
     """The table of one or more runs as `md`, `csv`, `json` or, for `terminal`, a ranking."""
     table = build_table(runs)
     if where:
         table = select(table, where)
     if effects:
-        axes = {knob: values for run in runs for knob, values in run.experiment["axes"].items()}
-        table = main_effects(table, axes)
+        table = main_effects(runs, table)
     if form == "csv":
         return str(table.to_csv(index=False))
     if form == "json":
         return str(table.to_json(orient="records", indent=1))
     if form == "md" or effects:
-        return table_to_markdown(table)
-    return report.terminal_ranking(table, runs[0], width)
+        return to_markdown(table)
+    return report.terminal_ranking(table, rank(table, runs), runs[0], width)

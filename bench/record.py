@@ -213,7 +213,7 @@ def write_json(path: Path, values: dict[str, Any]) -> None:
             file.write(json.dumps(values, indent=1, allow_nan=False) + "\n")
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError as error:
         raise RecordError(f"{path}: cannot be written ({error.strerror})") from error
 

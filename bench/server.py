@@ -1,7 +1,7 @@
 """An MLflow server on this machine, for looking at a local store: start, wait until it answers, end.
 
-A tracking URI and a port go in; a running `Server` comes out. It listens on loopback only, with the job runner off, which
-otherwise takes eight more processes and four times the memory.
+A tracking URI and a port go in; a running `Server` comes out. It listens on loopback only, with the job runner off,
+which otherwise takes eight more processes and four times the memory.
 """
 
 from __future__ import annotations
@@ -105,7 +105,9 @@ def _free_port(port: int) -> int:
         try:
             listener.bind((HOST, port))
         except OSError as error:
-            raise TrackingError(f"port {port} on {HOST} cannot be used ({error.strerror}); choose another with --port") from error
+            raise TrackingError(
+                f"port {port} on {HOST} cannot be used ({error.strerror}); choose another with --port"
+            ) from error
         return int(listener.getsockname()[1])
 
 

@@ -1,7 +1,7 @@
 """Intervals for what a sweep measures: arrays in, an estimate with its bounds out.
 
-The unit of inference is the repeat that was drawn anew: a seed for accuracies, a process for times. Blocks within one process
-share its memory layout and are not independent, so they never count as repeats.
+The unit of inference is the repeat that was drawn anew: a seed for accuracies, a process for times. Blocks within one
+process share its memory layout and are not independent, so they never count as repeats.
 """
 
 from __future__ import annotations
@@ -46,27 +46,30 @@ def mean_interval(values: ArrayLike, confidence: float = 0.95) -> Estimate:
     return Estimate(mean, mean - margin, mean + margin, n)
 
 
-def median_interval(processes: Sequence[ArrayLike], confidence: float = 0.95) -> Estimate:
+def median_interval(processes: Sequence[Sequence[float]], confidence: float = 0.95) -> Estimate:
     """The typical seconds of a phase: each process's median over its rounds, then the geometric mean over processes.
 
-    The interval is Student's t on the logs of the processes' medians: the processes are independent draws of memory layout,
-    hash seed and moment, and the median within each has already done away with bursts. With five processes it covers as
-    often as it says (tests/test_statistics.py counts), where a percentile bootstrap over five points would cover far less.
+    The interval is Student's t on the logs of the processes' medians: the processes are independent draws of memory
+    layout, hash seed and moment, and the median within each has already done away with bursts. With five processes it
+    covers as often as it says (tests/test_statistics.py counts), where a percentile bootstrap over five points would
+    cover far less.
 
     **Arguments:**
 
     - `processes`: for each process, the seconds of one iteration in each of its rounds, above 0.
     """
-    medians = [float(np.median(rounds)) for rounds in processes if len(np.atleast_1d(rounds))]
+    medians = [float(np.median(rounds)) for rounds in processes if len(rounds)]
     if not medians:
         return UNKNOWN
     logs = mean_interval(np.log(medians), confidence)
     return Estimate(math.exp(logs.value), math.exp(logs.low), math.exp(logs.high), logs.n)
 
 
-def ratio_interval(numerator: Sequence[ArrayLike], denominator: Sequence[ArrayLike], confidence: float = 0.95) -> Estimate:
-    """The ratio of two phases' times, from processes that timed both: paired by process, so that what a process does to all
-    trials alike cancels.
+def ratio_interval(
+    numerator: Sequence[Sequence[float]], denominator: Sequence[Sequence[float]], confidence: float = 0.95
+) -> Estimate:
+    """The ratio of two phases' times, from processes that timed both: paired by process, so that what a process does
+    to all trials alike cancels.
     """
     logs = [math.log(np.median(a) / np.median(b)) for a, b in zip(numerator, denominator, strict=True)]
     estimate = mean_interval(logs, confidence)

@@ -1,8 +1,8 @@
 """Opening an MLflow store: which one, is it there, and what went wrong in one line.
 
-A tracking URI goes in; an open `Store` (client and experiment) or a `TrackingError` comes out. Nothing is logged here and no
-record is read: `bench.tracking` does that. MLflow is imported inside functions, because its import takes about 3 s and a
-machine without it must still run sweeps.
+A tracking URI goes in; an open `Store` (client and experiment) or a `TrackingError` comes out. Nothing is logged here
+and no record is read: `bench.tracking` does that. MLflow is imported inside functions, because its import takes about
+3 s and a machine without it must still run sweeps.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ EXPERIMENT_TAGS = {
     "mlflow.note.content": "LeNet Bench: one parent run a sweep, one child run a trial.",
 }
 DATABASES = ("postgresql", "mysql", "mssql")
-SCHEMES = "sqlite:////absolute/path/mlflow.db, http://host:5000, https://..., postgresql://..., mysql://... or mssql://..."
+SCHEMES = (
+    "sqlite:////absolute/path/mlflow.db, http://host:5000, https://..., postgresql://..., mysql://... or mssql://..."
+)
 PROBE_S = 2.0
 REQUEST_TIMEOUT_S = 15
 
@@ -80,12 +82,12 @@ class Store:
     version: str
     patience: Patience = field(default_factory=Patience)
 
-    def call(self, action: Callable[[], T]) -> T:
-        """Runs `action`, again where the failure may pass, until the patience is spent. `action` must be repeatable.
+    def call(self, action: Callable[..., T], *arguments: Any, **named: Any) -> T:
+        """Runs `action`, again where the failure may pass, until the patience is spent. It must be repeatable.
 
         Raises `TrackingError`.
         """
-        return attempt(action, self.uri, self.patience)
+        return attempt(lambda: action(*arguments, **named), self.uri, self.patience)
 
 
 def resolve_uri(given: str | None, results: Path) -> str:
@@ -119,7 +121,8 @@ def resolve_uri(given: str | None, results: Path) -> str:
 
 def mask(uri: str) -> str:
     """The URI as it may be shown: with `***` for the password."""
-    hidden = re.sub(r"(://[^/@:\s]*):\S*@", r"\1:***@", uri)  # up to the last @: a password may hold a bare one, or a slash
+    # Up to the last @: a password may hold a bare one, or a slash.
+    hidden = re.sub(r"(://[^/@:\s]*):\S*@", r"\1:***@", uri)
     return re.sub(r"(?i)([?&](?:password|token|sslpassword)=)[^&]*", r"\1***", hidden)
 
 
@@ -149,7 +152,8 @@ def open_store(uri: str, results: Path, *, create: bool = True, patience_s: floa
     - `uri`: as `resolve_uri` returns it.
     - `results`: the results folder, for artifacts of a database without a server.
     - `create`: False leaves everything as it is; a store without the experiment then has `experiment_id` "".
-    - `patience_s`: seconds to wait in all for calls that fail. A server that is not there at all costs `PROBE_S` at most.
+    - `patience_s`: seconds to wait in all for calls that fail. A server that is not there at all costs `PROBE_S` at
+      most.
 
     Raises `TrackingError`.
     """
@@ -168,7 +172,9 @@ def open_store(uri: str, results: Path, *, create: bool = True, patience_s: floa
 
 @contextlib.contextmanager
 def quiet_environment() -> Iterator[None]:
-    """Sets what MLflow reads from the environment, and puts it back. Deprecations inside MLflow are not ours to show."""
+    """Sets what MLflow reads from the environment, and puts it back. Deprecations inside MLflow are not ours to
+    show.
+    """
     before = {name: os.environ.get(name) for name in ENVIRONMENT}
     os.environ.update(ENVIRONMENT)
     try:
@@ -189,7 +195,8 @@ def import_mlflow() -> Any:
         import mlflow
     except ImportError as error:
         raise TrackingError(
-            f"mlflow cannot be imported ({first_line(error)}); install it with `pip install mlflow`, or run with --no-track"
+            f"mlflow cannot be imported ({first_line(error)}); install it with `pip install mlflow`, "
+            "or run with --no-track"
         ) from error
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -232,15 +239,17 @@ def probe(uri: str, limit_s: float = PROBE_S) -> str:
 
 
 def _ask(uri: str, limit_s: float) -> str | Exception:
-    """GET /version. Any answer of HTTP, a refusal too, shows that something is there; MLflow's own calls say the rest."""
-    request = urllib.request.Request(without_credentials(uri) + "/version")  # noqa: S310 - the scheme was checked
+    """GET /version. Any answer of HTTP, a refusal too, shows that something is there; MLflow's own calls say the
+    rest.
+    """
+    request = urllib.request.Request(without_credentials(uri) + "/version")
     user, password = urlsplit(uri).username, urlsplit(uri).password
     user = unquote(user) if user else os.environ.get("MLFLOW_TRACKING_USERNAME", "")
     password = unquote(password) if password else os.environ.get("MLFLOW_TRACKING_PASSWORD", "")
     if user:
         request.add_header("Authorization", "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode())
     try:
-        with urllib.request.urlopen(request, timeout=limit_s) as response:  # noqa: S310 - as above
+        with urllib.request.urlopen(request, timeout=limit_s) as response:
             text = response.read(64).decode(errors="replace").strip()
     except urllib.error.HTTPError as error:
         return error if error.code in (502, 503, 504) else ""
@@ -267,8 +276,8 @@ def locked(path: Path) -> Iterator[None]:
 def initialize_sqlite(path: Path) -> None:
     """Makes MLflow's tables in a new sqlite file; a file that is there is left alone.
 
-    MLflow's own first use takes seconds and breaks the file for good when two processes do it at once. So one process does it,
-    under a lock and another name, and the whole file appears by a rename. Raises `TrackingError`.
+    MLflow's own first use takes seconds and breaks the file for good when two processes do it at once. So one process
+    does it, under a lock and another name, and the whole file appears by a rename. Raises `TrackingError`.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -281,10 +290,12 @@ def initialize_sqlite(path: Path) -> None:
             import_mlflow()
             from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-            store = SqlAlchemyStore(f"sqlite:///{part}", str(path.parent / "mlartifacts"))
+            artifacts = str(path.parent / "mlartifacts")
+            store = SqlAlchemyStore(f"sqlite:///{part}", artifacts)  # type: ignore[no-untyped-call]  # untyped in mlflow
             store.engine.dispose()
             with contextlib.closing(sqlite3.connect(part)) as connection:
-                connection.execute("PRAGMA journal_mode=WAL")  # stays with the file: readers no longer wait for the writer
+                # It stays with the file: readers no longer wait for the writer.
+                connection.execute("PRAGMA journal_mode=WAL")
             part.replace(path)
     except TrackingError:
         raise
@@ -330,7 +341,8 @@ def may_pass(error: Exception) -> bool:
     text = str(error)
     return (
         ("API request to" in text and ("failed with exception" in text or "timeout exception" in text))
-        or getattr(error, "error_code", "") in ("TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED")
+        or getattr(error, "error_code", "")
+        in ("TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED")
         or "not in a valid JSON format" in text
         or "database is locked" in text
         or type(error).__module__.startswith(("requests.", "urllib3."))
@@ -353,7 +365,10 @@ CAUSES = (
     (r"database or disk is full|No space left", "the disk is full"),
     (r"No module named", "a database driver is not installed"),
     (r"password authentication failed|Access denied for user", "the database refuses these credentials"),
-    (r"too many \d+ error responses|valid JSON format|failed with error code 404", "the server answers, but not as MLflow does"),
+    (
+        r"too many \d+ error responses|valid JSON format|failed with error code 404",
+        "the server answers, but not as MLflow does",
+    ),
     (r"API request to|Connection refused|could not connect", "the server stopped answering"),
 )
 

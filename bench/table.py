@@ -20,6 +20,7 @@ from bench.trial import KNOBS, PHASES
 from lenet.variant import nearest
 
 STEP_FORWARDS = 3  # multiply-accumulates of a step, in forward passes: forward, gradient of inputs, gradient of weights
+CHANCES = 2.0  # a trial right less than this many times as often as a guess did not learn
 
 
 class TableError(Exception):
@@ -29,12 +30,13 @@ class TableError(Exception):
 def build_table(runs: Sequence[Run]) -> pd.DataFrame:
     """One row a trial, in the order of the plans.
 
-    Columns: `name`, `key`, `run`, `status`, `cause`, `reason`, every knob, `test_accuracy` (a share, mean over seeds) with
-    `_low` and `_high` of its 95 % interval, `validation_accuracy`, `seeds`, `best_epoch` (median), `train_s` and
-    `evaluate_s` (means), for each phase `forward_ms` with `_low` and `_high` and `forward_images_per_s`, `images_per_s` (of
-    the step), `prepare_s`, `parameters`, `macs` (an image, forward), `forward_gflops_per_s` and `step_gflops_per_s` (two
-    operations a multiply-accumulate; a step counts three forward passes, a little too many since the first layer needs no
-    gradient of its input), `peak_memory_mib`, `timing_stopped`, `processes`, `rounds`, `attempt`, `machine`, `torch`.
+    Columns: `name`, `key`, `run`, `status`, `cause`, `reason`, every knob, `test_accuracy` (a share, mean over seeds)
+    with `_low` and `_high` of its 95 % interval, `validation_accuracy`, `seeds`, `best_epoch` (median), `train_s` and
+    `evaluate_s` (means), for each phase `forward_ms` with `_low` and `_high` and `forward_images_per_s`,
+    `images_per_s` (of the step), `prepare_s`, `parameters`, `macs` (an image, forward), `forward_gflops_per_s` and
+    `step_gflops_per_s` (two operations a multiply-accumulate; a step counts three forward passes, a little too many
+    since the first layer needs no gradient of its input), `peak_memory_mib`, `timing_stopped`, `processes`, `rounds`,
+    `attempt`, `machine`, `torch`.
     """
     rows = [_row(record, run) for run in runs for record in run.records()]
     table = pd.DataFrame(rows, columns=None if rows else ["name", "key", "status"])
@@ -115,7 +117,9 @@ def phase_interval(blocks: Sequence[Sequence[float]]) -> Estimate:
 
 
 def build_samples(run: Run) -> pd.DataFrame:
-    """Every raw block, tidy: `key`, `phase`, `process`, `round`, `iterations`, `seconds` (of the block), `cpu_seconds`."""
+    """Every raw block, tidy: `key`, `phase`, `process`, `round`, `iterations`, `seconds` (of the block),
+    `cpu_seconds`.
+    """
     rows = [
         (record.key, phase, *block)
         for record in run.records()
@@ -127,9 +131,9 @@ def build_samples(run: Run) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns).astype({"process": "int64", "round": "int64", "iterations": "int64"})
 
 
-def write_table(run: Run) -> list[Path]:
+def write_table(run: Run, table: pd.DataFrame) -> list[Path]:
     """Writes `table.csv`, `table.parquet` and `samples.parquet` into the run's folder, each whole or not at all."""
-    table, samples = build_table([run]), build_samples(run)
+    samples = build_samples(run)
     paths = [run.path / name for name in ("table.csv", "table.parquet", "samples.parquet")]
     for path, frame in zip(paths, (table, table, samples), strict=True):
         temporary = path.with_name(path.name + ".part")
@@ -185,17 +189,21 @@ def pareto_front(table: pd.DataFrame) -> pd.Series[bool]:
 
 
 def rank(table: pd.DataFrame, runs: Sequence[Run]) -> pd.DataFrame:
-    """The trials that succeeded, best first, with `rank`, `within_noise` and `pareto`.
+    """The trials that succeeded, best first, with `rank`, `learned`, `pareto` and `within_noise`.
+
+    `learned`: more than twice as often right as a guess among the classes; `pareto` is the front of those alone.
 
     Ordered by accuracy, then by step time. `within_noise` marks the trials whose mean accuracy cannot be told from the
-    best one's: the 95 % interval of the difference over seeds (paired, since all trials share their seeds) includes 0, or
-    is not known. Trials without accuracy (synthetic data) are ordered by step time, and none is marked.
+    best one's: the 95 % interval of the difference over seeds (paired, since all trials share their seeds) includes 0,
+    or is not known. Trials without accuracy (synthetic data) are ordered by step time, and none is marked.
     """
     seeds = {record.key: record.seeds for run in runs for record in run.records()}
     ranked = table[table["status"] == "ok"].sort_values(
         ["test_accuracy", "step_ms"], ascending=[False, True], na_position="last", kind="stable"
     )
-    ranked = ranked.assign(rank=range(1, len(ranked) + 1), pareto=pareto_front(ranked))
+    learned = ranked["test_accuracy"] > CHANCES / ranked["classes"].astype(float)
+    front = pareto_front(ranked[learned]).reindex(ranked.index, fill_value=False)
+    ranked = ranked.assign(rank=range(1, len(ranked) + 1), learned=learned, pareto=front)
     if ranked.empty:
         return ranked.assign(within_noise=pd.Series(dtype=bool))
     best = [seed.test_accuracy for seed in seeds[ranked["key"].iloc[0]]]
@@ -208,65 +216,93 @@ def rank(table: pd.DataFrame, runs: Sequence[Run]) -> pd.DataFrame:
     return ranked.assign(within_noise=marks)
 
 
-def main_effects(table: pd.DataFrame, axes: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
+def main_effects(runs: Sequence[Run], table: pd.DataFrame) -> pd.DataFrame:
     """For each axis and level: what it does to accuracy and step time, averaged over the other axes.
 
-    Columns: `axis`, `level`, `trials`, `test_accuracy` with `_low` and `_high` (mean over the level's trials and its t
-    interval), `step_ratio` with `_low` and `_high` (geometric mean of the ratio to the axis's first level, paired over trials
-    that differ in this axis alone; 1 for the first level), `accuracy_share` and `step_share` (eta squared: the axis's share
-    of the variance between trials; of the accuracy, and of the log step time). NaN where there is nothing to compare.
+    A level is compared with the axis's first only within blocks: trials of one run that differ in this axis alone. The
+    blocks are what was asked for, so they are averaged over; what was drawn at random are seeds and processes, so the
+    intervals are Student's over those.
+
+    Columns: `axis`, `level`, `trials` (of it, in blocks), `test_accuracy` (their mean), `accuracy_difference` (a
+    share, to the first level) with `_low` and `_high`, `step_ratio` (geometric mean of the ratio to the first level)
+    with `_low` and `_high`, `accuracy_share` and `step_share` (eta squared: the axis's share of the variance between
+    the trials in its blocks; of the accuracy, and of the log step time). NaN where there is nothing to compare.
     """
-    done = table[table["status"] == "ok"]
+    wanted = set(table["key"])
+    trials = [_Measured(record) for run in runs for record in run.records() if record.key in wanted]
+    axes = {axis: values for run in runs for axis, values in run.experiment["axes"].items()}
     rows = []
     for axis, levels in axes.items():
         others = [other for other in axes if other != axis]
-        shares = _share(done, axis, done["test_accuracy"]), _share(done, axis, np.log(done["step_ms"]))
+        blocks: dict[tuple[Any, ...], dict[Any, _Measured]] = {}
+        for trial in trials:
+            if trial.ok:
+                blocks.setdefault(tuple(trial.knobs[other] for other in others), {})[trial.knobs[axis]] = trial
+        compared = [block for block in blocks.values() if len(block) > 1]
+        accuracy_share = _share([{level: t.accuracy for level, t in block.items()} for block in compared])
+        step_share = _share([{level: t.log_step for level, t in block.items()} for block in compared])
         for level in levels:
-            chosen = done[done[axis] == level]
-            accuracy = mean_interval(chosen["test_accuracy"].dropna())
-            ratio = _paired_ratio(done, axis, levels[0], level, others)
+            own = [block[level] for block in compared if level in block]
+            pairs = [(block[levels[0]], block[level]) for block in compared if level in block and levels[0] in block]
+            difference = _mean_over_draws([(first.seeds, other.seeds) for first, other in pairs])
+            ratio = _mean_over_draws([(first.processes, other.processes) for first, other in pairs])
             rows.append(
                 {
                     "axis": axis,
                     "level": str(level),
-                    "trials": len(chosen),
-                    "test_accuracy": accuracy.value,
-                    "test_accuracy_low": accuracy.low,
-                    "test_accuracy_high": accuracy.high,
-                    "step_ratio": ratio.value,
-                    "step_ratio_low": ratio.low,
-                    "step_ratio_high": ratio.high,
-                    "accuracy_share": shares[0],
-                    "step_share": shares[1],
+                    "trials": len(own),
+                    "test_accuracy": _mean([t.accuracy for t in own]),
+                    "accuracy_difference": difference.value,
+                    "accuracy_difference_low": difference.low,
+                    "accuracy_difference_high": difference.high,
+                    "step_ratio": math.exp(ratio.value),
+                    "step_ratio_low": math.exp(ratio.low),
+                    "step_ratio_high": math.exp(ratio.high),
+                    "accuracy_share": accuracy_share,
+                    "step_share": step_share,
                 }
             )
     return pd.DataFrame(rows)
 
 
-def _paired_ratio(table: pd.DataFrame, axis: str, first: Any, level: Any, others: list[str]) -> Estimate:
-    step = table.dropna(subset=["step_ms"]).drop_duplicates([axis, *others]).set_index([axis, *others])["step_ms"]
-    by_others: dict[Any, dict[Any, float]] = {}
-    for index, value in step.items():
-        key = index if isinstance(index, tuple) else (index,)
-        by_others.setdefault(key[1:], {})[key[0]] = float(value)
-    logs = [math.log(own[level] / own[first]) for own in by_others.values() if level in own and first in own]
-    if not logs:
-        return UNKNOWN
-    if level == first:
-        return Estimate(1.0, 1.0, 1.0, len(logs))
-    estimate = mean_interval(logs)
-    return Estimate(math.exp(estimate.value), math.exp(estimate.low), math.exp(estimate.high), estimate.n)
+class _Measured:
+    """One trial as the main effects need it: accuracy a seed, log seconds of a step a process."""
+
+    def __init__(self, record: Record) -> None:
+        self.ok = record.status == "ok"
+        self.knobs = {knob: value for section in record.trial.values() for knob, value in section.items()}
+        self.seeds = {s.seed: s.test_accuracy for s in record.seeds if s.test_accuracy is not None}
+        blocks = record.timing.samples.get("step", []) if record.timing else []
+        processes: dict[float, list[float]] = {}
+        for process, _, iterations, seconds, _ in blocks:
+            processes.setdefault(process, []).append(seconds / iterations)
+        self.processes = {process: math.log(np.median(rounds)) for process, rounds in processes.items()}
+        self.accuracy = _mean(list(self.seeds.values()))
+        self.log_step = _mean(list(self.processes.values()))
 
 
-def _share(table: pd.DataFrame, axis: str, values: pd.Series[float]) -> float:
-    """Eta squared: the variance between the axis's levels as a share of all variance between trials."""
-    known = values.dropna()
-    total = float(((known - known.mean()) ** 2).sum())
-    if len(known) < 2 or total == 0:
+def _mean_over_draws(pairs: Sequence[tuple[Mapping[Any, float], Mapping[Any, float]]]) -> Estimate:
+    """The mean of second minus first, averaged over pairs within each draw (seed or process), its interval over
+    draws.
+    """
+    by_draw: dict[Any, list[float]] = {}
+    for first, second in pairs:
+        for draw in first.keys() & second.keys():
+            by_draw.setdefault(draw, []).append(second[draw] - first[draw])
+    return mean_interval([_mean(values) for values in by_draw.values()])
+
+
+def _share(blocks: Sequence[Mapping[Any, float]]) -> float:
+    """Eta squared: the variance between levels as a share of all variance between the blocks' trials."""
+    pairs = [(level, value) for block in blocks for level, value in block.items() if not math.isnan(value)]
+    values = np.array([value for _, value in pairs])
+    total = float(((values - values.mean()) ** 2).sum()) if len(values) > 1 else 0.0
+    if total == 0:
         return math.nan
-    groups = known.groupby(table.loc[known.index, axis].astype(str))
-    between = float((groups.size() * (groups.mean() - known.mean()) ** 2).sum())
-    return between / total
+    groups: dict[Any, list[float]] = {}
+    for level, value in pairs:
+        groups.setdefault(level, []).append(value)
+    return sum(len(g) * (_mean(g) - float(values.mean())) ** 2 for g in groups.values()) / total
 
 
 def machine_warning(table: pd.DataFrame) -> str | None:

@@ -125,7 +125,7 @@ def run_block(subject: Subject, phase: str, iterations: int) -> tuple[float, flo
         for _ in range(iterations):
             loss = step.loss(images, labels)
             started = clock()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]  # untyped in torch
             seconds += clock() - started
             step.optimizer.zero_grad(set_to_none=True)
     else:
@@ -152,18 +152,18 @@ def _run_cuda_block(subject: Subject, phase: str, iterations: int) -> tuple[floa
     if phase == "backward":
         for _ in range(iterations):
             loss = step.loss(images, labels)
-            begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+            begin, end = make_event(), make_event()
             # Drained first, so that the events span the backward pass and not a queue of forward work still to be
             # launched.
             torch.cuda.synchronize()
             begin.record()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]  # untyped in torch
             end.record()
             step.optimizer.zero_grad(set_to_none=True)
             pairs.append((begin, end))
     else:
         call = _call(subject, phase)
-        begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        begin, end = make_event(), make_event()
         begin.record()
         for _ in range(iterations):
             call()
@@ -172,6 +172,11 @@ def _run_cuda_block(subject: Subject, phase: str, iterations: int) -> tuple[floa
     torch.cuda.synchronize()
     seconds = sum(begin.elapsed_time(end) for begin, end in pairs) / 1e3
     return seconds, time.process_time() - cpu_started
+
+
+def make_event() -> torch.cuda.Event:
+    """A CUDA event that can be timed."""
+    return torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]  # untyped in torch
 
 
 def measure_peak_memory(subject: Subject) -> int:
@@ -187,7 +192,7 @@ def measure_peak_memory(subject: Subject) -> int:
         torch.cuda.reset_peak_memory_stats()
         step.step(images, labels)
         torch.cuda.synchronize()
-        return torch.cuda.max_memory_allocated()
+        return int(torch.cuda.max_memory_allocated())
     # Gradients are dropped first, so that the step allocates them anew and the trace sees them.
     step.optimizer.zero_grad(set_to_none=True)
     state = [value for values in step.optimizer.state.values() for value in values.values() if torch.is_tensor(value)]
@@ -195,12 +200,12 @@ def measure_peak_memory(subject: Subject) -> int:
     resident = sum(tensor.nbytes for tensor in [*weights, *state, images, labels])
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
         step.step(images, labels)
-    events = profile.profiler.kineto_results.events()  # type: ignore[union-attr]  # set while the profiler ran
+    events = profile.profiler.kineto_results.events()
     alive = peak = 0
     for event in sorted((e for e in events if e.name() == "[memory]"), key=lambda e: e.start_ns()):
         alive += event.nbytes()
         peak = max(peak, alive)
-    return resident + peak
+    return int(resident + peak)
 
 
 @contextlib.contextmanager

@@ -1,10 +1,11 @@
 """Records into MLflow, and back into agreement: MLflow is a replica that can be rebuilt at any time.
 
-A `Run` folder and a tracking URI go in; the store then holds one parent run for the sweep and exactly one child run for each
-record, with the newest content. Interrupted anywhere and run again, or run twice, the end is the same. Records are only read.
+A `Run` folder and a tracking URI go in; the store then holds one parent run for the sweep and exactly one child run
+for each record, with the newest content. Interrupted anywhere and run again, or run twice, the end is the same.
+Records are only read.
 
-How: every run carries a uid (`bench.trial_uid`) and a digest of its content (`bench.record_hash`). One search says what is
-there; `plan` compares it with the entries; what differs is mended, and searched again until nothing differs.
+How: every run carries a uid (`bench.trial_uid`) and a digest of its content (`bench.record_hash`). One search says
+what is there; `plan` compares it with the entries; what differs is mended, and searched again until nothing differs.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import getpass
 import hashlib
-import json
 import os
 import socket
 import time
@@ -25,7 +25,17 @@ from typing import TYPE_CHECKING, Any
 from bench.entry import Entry, sweep_entry, trial_entries
 from bench.record import Run
 from bench.server import Server, serve
-from bench.store import PROBE_S, Store, TrackingError, analyze_sqlite, locked, mask, open_store, resolve_uri, sqlite_path
+from bench.store import (
+    PROBE_S,
+    Store,
+    TrackingError,
+    analyze_sqlite,
+    locked,
+    mask,
+    open_store,
+    resolve_uri,
+    sqlite_path,
+)
 from bench.views import Links, links, write_views
 
 if TYPE_CHECKING:
@@ -175,14 +185,16 @@ def sync(
                 analyze_sqlite(uri)
             return result
     except TrackingError as error:
-        raise TrackingError(f"{error}; the records are safe, send them later with: lenet-bench sync {run.path}") from error
+        raise TrackingError(
+            f"{error}; the records are safe, send them later with: lenet-bench sync {run.path}"
+        ) from error
 
 
 def plan(entries: Iterable[Entry], found: Iterable[Found]) -> Plan:
     """Compares what should be with what is.
 
-    Of several runs with the right content the one that is finished stays, then the one of the smallest id: every process that
-    looks at the same store chooses alike.
+    Of several runs with the right content the one that is finished stays, then the one of the smallest id: every
+    process that looks at the same store chooses alike.
     """
     runs: dict[str, list[Found]] = defaultdict(list)
     for one in found:
@@ -211,9 +223,11 @@ def _search(store: Store, condition: str) -> list[Any]:
     token: str | None = None
     while True:
         page = store.call(
-            lambda token=token: store.client.search_runs(
-                [store.experiment_id], filter_string=condition, max_results=PAGE, page_token=token
-            )
+            store.client.search_runs,
+            [store.experiment_id],
+            filter_string=condition,
+            max_results=PAGE,
+            page_token=token,
         )
         runs += page
         token = page.token
@@ -328,19 +342,23 @@ def _send(store: Store, entry: Entry, run_id: str, parent_id: str) -> None:
 
 
 def _finish_sweep(store: Store, run_id: str, sweep: Entry, artifacts: list[Path]) -> None:
-    """The parent's files, numbers and end, unless it has them all. The tag of its state goes last: the rest is there then."""
-    files = sorted(file for path in artifacts for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file())
+    """The parent's files, numbers and end, unless it has them all. The tag of its state goes last: the rest is there
+    then.
+    """
+    files = sorted(
+        file for path in artifacts for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file()
+    )
     state = hashlib.sha256(sweep.digest.encode())
     for file in files:
         state.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())
-    run = store.call(lambda: store.client.get_run(run_id))
+    run = store.call(store.client.get_run, run_id)
     if run.data.tags.get("bench.record_hash") == state.hexdigest()[:16] and run.info.status == sweep.status:
         return
     for path in artifacts:
         if path.is_dir():
-            store.call(lambda path=path: store.client.log_artifacts(run_id, str(path), path.name))
+            store.call(store.client.log_artifacts, run_id, str(path), path.name)
         else:
-            store.call(lambda path=path: store.client.log_artifact(run_id, str(path)))
+            store.call(store.client.log_artifact, run_id, str(path))
     _send(store, sweep, run_id, "")
     _set_tag(store, run_id, "bench.record_hash", state.hexdigest()[:16])
 
@@ -350,10 +368,8 @@ def _close_dead_sweeps(store: Store) -> None:
     for run in _search(store, "tags.`bench.role` = 'sweep' AND attributes.status = 'RUNNING'"):
         host, _, process = run.data.tags.get("bench.writer", "").rpartition(":")
         if host == socket.gethostname() and process.isdigit() and not _is_alive(int(process)):
-            run_id = run.info.run_id
-            store.call(
-                lambda run_id=run_id: store.client.set_terminated(run_id, status="KILLED", end_time=round(time.time() * 1000))
-            )
+            now_ms = round(time.time() * 1000)
+            store.call(store.client.set_terminated, run.info.run_id, status="KILLED", end_time=now_ms)
 
 
 def _is_alive(process: int) -> bool:
@@ -374,12 +390,14 @@ def _user() -> str:
 
 
 def _set_tag(store: Store, run_id: str, name: str, value: str) -> None:
-    store.call(lambda: store.client.set_tag(run_id, name, value))
+    store.call(store.client.set_tag, run_id, name, value)
 
 
 def _is_gone(error: Exception) -> bool:
     """Does a call fail because another process has deleted the run?"""
-    return "must be in the 'active' state" in str(error) or getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST"
+    return (
+        "must be in the 'active' state" in str(error) or getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST"
+    )
 
 
 def _delete(store: Store, run_id: str) -> None:

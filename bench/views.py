@@ -1,7 +1,8 @@
 """Ready-made comparisons in MLflow's UI: saved views of a sweep, and the links that open them.
 
-An open store and a run's folder go in; experiment tags that the UI reads as saved views, and `Links`, come out. The format of
-saved views is internal to MLflow (3.15 and later); for other versions the links carry filter and order instead, and no columns.
+An open store and a run's folder go in; experiment tags that the UI reads as saved views, and `Links`, come out. The
+format of saved views is internal to MLflow (3.15 and later); for other versions the links carry filter and order
+instead, and no columns.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import shlex
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -35,7 +35,8 @@ class Links:
 
     **Arguments:**
 
-    - `table`, `chart`: its trials as a table and as charts. `groups`: averages by the first axis; "" without saved views.
+    - `table`, `chart`: its trials as a table and as charts. `groups`: averages by the first axis; "" without saved
+      views.
     - `compare`: the baseline and the best trials side by side; "" if there are none.
     - `parent`: the sweep's own run: description, files.
     - `server_command`: what starts the server that the links need; "" if one runs already.
@@ -50,7 +51,13 @@ class Links:
 
     def lines(self) -> list[str]:
         """For the terminal."""
-        named = {"table": self.table, "charts": self.chart, "groups": self.groups, "compare": self.compare, "sweep": self.parent}
+        named = {
+            "table": self.table,
+            "charts": self.chart,
+            "groups": self.groups,
+            "compare": self.compare,
+            "sweep": self.parent,
+        }
         width = max(map(len, named))
         lines = [f"{name:<{width}}  {url}" for name, url in named.items() if url]
         return [f"start the server first: {self.server_command}", *lines] if self.server_command else lines
@@ -61,7 +68,8 @@ def links(run: Run, uri: str, *, table: pd.DataFrame | None = None, port: int = 
 
     **Arguments:**
 
-    - `uri`: of the store, as `resolve_uri` returns it. `port`: of the server to be, where the store has none of its own.
+    - `uri`: of the store, as `resolve_uri` returns it. `port`: of the server to be, where the store has none of its
+      own.
     - `table`: not needed; the store itself says which trials are best.
 
     Raises `TrackingError`, also for a run that is not there.
@@ -73,7 +81,9 @@ def links(run: Run, uri: str, *, table: pd.DataFrame | None = None, port: int = 
     with open_store(uri, run.path.resolve().parents[1], create=False) as store:
         parent = _find(store, f"tags.`bench.trial_uid` = '{run.experiment['uid']}'") if store.experiment_id else []
         if not parent:
-            raise TrackingError(f"{mask(uri)}: run {run.path.name} is not there; send it with: lenet-bench sync {run.path}")
+            raise TrackingError(
+                f"{mask(uri)}: run {run.path.name} is not there; send it with: lenet-bench sync {run.path}"
+            )
         return make_links(store, run, parent[0], port)
 
 
@@ -112,7 +122,9 @@ def children_of(parent_id: str) -> str:
 
 
 def order(run: Run) -> tuple[str, bool]:
-    """The metric that trials are sorted by, and whether the smallest comes first: accuracy, or time where nothing was trained."""
+    """The metric that trials are sorted by, and whether the smallest comes first: accuracy, or time where nothing was
+    trained.
+    """
     trained = any(seed.test_accuracy is not None for record in run.records() for seed in record.seeds)
     return ("test/accuracy", False) if trained else ("step/ms", True)
 
@@ -132,9 +144,11 @@ def compared(store: Store, run: Run, parent_id: str) -> list[str]:
 
 def _find(store: Store, condition: str, order_by: list[str] | None = None, most: int = 1) -> list[str]:
     found = store.call(
-        lambda: store.client.search_runs(
-            [store.experiment_id], filter_string=condition, order_by=order_by, max_results=most
-        )
+        store.client.search_runs,
+        [store.experiment_id],
+        filter_string=condition,
+        order_by=order_by,
+        max_results=most,
     )
     return [str(one.info.run_id) for one in found]
 
@@ -157,7 +171,7 @@ def saved_tags(store: Store, run: Run) -> Mapping[str, str]:
     """The saved views of a run that the store holds and its MLflow understands."""
     if not takes_saved_views(store.version):
         return {}
-    tags = store.call(lambda: store.client.get_experiment(store.experiment_id)).tags
+    tags = store.call(store.client.get_experiment, store.experiment_id).tags
     wanted = TAG + view_key(run, "trials")
     return {name: value for name, value in tags.items() if name.startswith(TAG)} if wanted in tags else {}
 
@@ -167,28 +181,31 @@ def write_views(store: Store, run: Run, parent_id: str) -> None:
     if not takes_saved_views(store.version):
         return
     metrics = _metrics(store, run, parent_id)
-    tags = store.call(lambda: store.client.get_experiment(store.experiment_id)).tags
+    tags = store.call(store.client.get_experiment, store.experiment_id).tags
     for kind, title in (("trials", "trials"), ("groups", f"by {next(iter(run.experiment['axes']), '')}")):
         if kind == "groups" and not run.experiment["axes"]:
             continue
         state = view_state(run, parent_id, metrics, grouped=kind == "groups")
         packed = "deflate;" + base64.b64encode(zlib.compress(json.dumps(state, sort_keys=True).encode(), 9)).decode()
-        value = json.dumps({
-            "name": f"{run.experiment['name']} {run.path.name}: {title}"[:120],
-            "createdAt": round(float(run.experiment.get("started_s", 0)) * 1000),
-            "state": packed,
-        })
+        value = json.dumps(
+            {
+                "name": f"{run.experiment['name']} {run.path.name}: {title}"[:120],
+                "createdAt": round(float(run.experiment.get("started_s", 0)) * 1000),
+                "state": packed,
+            }
+        )
         name = TAG + view_key(run, kind)
         if len(value) <= VIEW_LIMIT and tags.get(name) != value:
-            store.call(lambda name=name, value=value: store.client.set_experiment_tag(store.experiment_id, name, value))
+            store.call(store.client.set_experiment_tag, store.experiment_id, name, value)
 
 
 def _metrics(store: Store, run: Run, parent_id: str) -> set[str]:
     """Names of the metrics that a finished trial of the sweep has."""
     first = store.call(
-        lambda: store.client.search_runs(
-            [store.experiment_id], f"{children_of(parent_id)} AND attributes.status = 'FINISHED'", max_results=20
-        )
+        store.client.search_runs,
+        [store.experiment_id],
+        f"{children_of(parent_id)} AND attributes.status = 'FINISHED'",
+        max_results=20,
     )
     return {name for one in first for name in one.data.metrics}
 
@@ -235,14 +252,16 @@ def _columns() -> list[str]:
 
 
 def charts(axes: Mapping[str, Any], numeric: list[str], metrics: set[str], *, baseline_first: bool) -> dict[str, Any]:
-    """The charts of a view, in one section of its own: parallel coordinates, accuracy against time, bars, difference, curves."""
+    """The charts of a view, in one section of its own: parallel coordinates, accuracy against time, bars, difference,
+    curves.
+    """
     section = "bench-charts"
     cards: list[dict[str, Any]] = []
 
     def add(kind: str, **content: Any) -> None:
         cards.append({
-            "uuid": f"bench-{len(cards)}", "type": kind, "metricSectionId": section, "deleted": False, "isGenerated": False,
-            "runsCountToCompare": 100, **content,
+            "uuid": f"bench-{len(cards)}", "type": kind, "metricSectionId": section, "deleted": False,
+            "isGenerated": False, "runsCountToCompare": 100, **content,
         })  # fmt: skip
 
     answers = [metric for metric in ("test/accuracy", "step/ms", "forward/ms") if metric in metrics]
@@ -276,8 +295,8 @@ def charts(axes: Mapping[str, Any], numeric: list[str], metrics: set[str], *, ba
         )
     return {
         "compareRunCharts": cards,
-        "compareRunSections": [{"uuid": section, "name": "LeNet Bench", "display": True, "isReordered": False, "deleted": False,
-                                "isGenerated": False, "columns": 2, "cardHeight": 400}],
+        "compareRunSections": [{"uuid": section, "name": "LeNet Bench", "display": True, "isReordered": False,
+                                "deleted": False, "isGenerated": False, "columns": 2, "cardHeight": 400}],
         "isAccordionReordered": True,
         "globalLineChartConfig": {"xAxisKey": "step", "lineSmoothness": 0, "selectedXAxisMetricKey": ""},
     }  # fmt: skip

@@ -1,8 +1,8 @@
 """Every choice by name: what a network is (`Variant`), how it learns (`Recipe`), and the data sets' shapes.
 
-Names and numbers go in; frozen, validated values come out, or a `ChoiceError` of one line. This module imports no torch,
-so that the process that plans a sweep can check it without paying for it; `lenet.layers` and `lenet.initialize` hold the
-functions behind the names.
+Names and numbers go in; frozen, validated values come out, or a `ChoiceError` of one line. This module imports no
+torch, so that the process that plans a sweep can check it without paying for it; `lenet.layers` and `lenet.initialize`
+hold the functions behind the names.
 """
 
 from __future__ import annotations

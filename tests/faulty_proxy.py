@@ -1,4 +1,6 @@
-"""A proxy on loopback that passes HTTP on to a server, and now and then loses an answer, makes a 500 of it, or asks twice."""
+"""A proxy on loopback that passes HTTP on to a server, and now and then loses an answer, makes a 500 of it, or asks
+twice.
+"""
 
 import http.client
 import random
@@ -54,7 +56,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(answer)
 
-    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any  # noqa: N815 - the names that http.server looks for
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any
 
     def forward(self, body):
         target = self.server.target

@@ -1,7 +1,7 @@
 """Syncs a run again and again, each time in a process of its own that is killed (SIGKILL) at a random moment.
 
-`python sync_and_kill.py RUN URI KILLS SEED LONGEST_S`. MLflow is imported, and used on another store, once, and forked from.
-Prints how many kills left the store with a part of the run.
+`python sync_and_kill.py RUN URI KILLS SEED LONGEST_S`. MLflow is imported, and used on another store, once, and forked
+from. Prints how many kills left the store with a part of the run.
 """
 
 import contextlib
@@ -25,7 +25,9 @@ def has_part(path, trials):
     if not path.exists():
         return False
     with contextlib.closing(sqlite3.connect(path)) as connection:
-        status = [status for (status,) in connection.execute("SELECT status FROM runs WHERE lifecycle_stage = 'active'")]
+        status = [
+            status for (status,) in connection.execute("SELECT status FROM runs WHERE lifecycle_stage = 'active'")
+        ]
     return 0 < status.count("FINISHED") < trials + 1
 
 
@@ -41,8 +43,10 @@ def main():
         if child == 0:
             try:
                 sync(run, uri, table=table)
-            finally:
-                os._exit(0)
+            except Exception as error:
+                print(error, file=sys.stderr)
+                os._exit(1)
+            os._exit(0)
         time.sleep(draw.uniform(0, float(longest_s)))
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)

@@ -133,7 +133,7 @@ def test_files_that_are_missing_or_not_toml(tmp_path):
     with pytest.raises(ExperimentError, match=r"no such file; did you mean 'quick.toml'\?"):
         read_experiment(tmp_path / "quik.toml")
     (tmp_path / "torn.toml").write_text("[axes\n")
-    with pytest.raises(ExperimentError, match="torn.toml: not TOML: .*line 1"):
+    with pytest.raises(ExperimentError, match=r"torn.toml: not TOML: .*line 1"):
         read_experiment(tmp_path / "torn.toml")
     (tmp_path / "latin.toml").write_bytes(b"name = '\xe9'")
     with pytest.raises(ExperimentError, match="cannot be read"):

@@ -136,7 +136,7 @@ def test_a_full_disk_keeps_what_was_there(tmp_path):
 @pytest.mark.parametrize("folder", ["/proc", "file"], ids=["not writable", "below a file"])
 def test_a_folder_that_cannot_be_made(tmp_path, folder):
     (tmp_path / "file").write_text("")
-    with pytest.raises(RecordError, match="cannot be made .*choose another with --results"):
+    with pytest.raises(RecordError, match=r"cannot be made .*choose another with --results"):
         make_run(tmp_path / folder / "run")
 
 

@@ -125,7 +125,7 @@ def test_all_trials_failing_ends_the_stage(stage_of):
 
 def test_a_worker_that_cannot_start_is_not_tried_for_ever(stage_of):
     stage, _, logs = stage_of({}, command=[sys.executable, "-c", "import sys; sys.exit('no torch')"])
-    with pytest.raises(LaunchError, match="failed twice.*no torch"):
+    with pytest.raises(LaunchError, match=r"failed twice.*no torch"):
         stage.execute(logs, Silent())
 
 

@@ -65,7 +65,7 @@ def rows(uri):
     return count
 
 
-# --- which store -----------------------------------------------------------------------------------------------------------
+# --- which store
 
 
 def test_the_default_store_is_a_file_under_results_wherever_one_stands(tmp_path, monkeypatch):
@@ -110,7 +110,7 @@ def test_passwords_are_masked(uri, shown):
     assert mask(uri) == shown
 
 
-# --- what is sent ----------------------------------------------------------------------------------------------------------
+# --- what is sent
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_a_sweep_with_missing_trials_is_killed_and_counts_them(run):
     assert sweep_entry(run, records, make_table(run)).status == "FINISHED"
 
 
-# --- what has to be done ---------------------------------------------------------------------------------------------------
+# --- what has to be done
 
 
 def found(entry, run_id, status="FINISHED", digest=None):
@@ -212,7 +212,7 @@ def test_a_run_without_a_record_is_a_stray(entry):
     assert plan([], [found(entry, "a")]).stray == ["a"]
 
 
-# --- sqlite ----------------------------------------------------------------------------------------------------------------
+# --- sqlite
 
 
 def test_a_store_holds_what_the_records_say_and_twice_adds_nothing(run, uri, tmp_path):
@@ -278,7 +278,13 @@ def test_damage_of_every_kind_is_mended(run, uri):
     counted = sync(run, uri, table=table, dry_run=True)
     result = sync(run, uri, table=table)
     for one in (counted, result):
-        assert (one.created, one.completed, one.unchanged, one.duplicates_removed, one.strays_removed) == (1, 1, 2, 1, 1)
+        assert (one.created, one.completed, one.unchanged, one.duplicates_removed, one.strays_removed) == (
+            1,
+            1,
+            2,
+            1,
+            1,
+        )
     assert snapshot(uri) == want
     assert {client.get_run(one.info.run_id).info.lifecycle_stage for one in (second, stray)} == {"deleted"}
 
@@ -305,7 +311,7 @@ def test_sweeps_that_died_are_closed_and_live_ones_are_not(run, uri):
     assert status == {f"{here}:{ended.pid}": "KILLED", f"{here}:1": "RUNNING", "elsewhere:7": "RUNNING"}
 
 
-# --- views -----------------------------------------------------------------------------------------------------------------
+# --- views
 
 
 def test_links_open_the_saved_view_and_compare_the_baseline_with_the_best(run, uri):
@@ -316,7 +322,7 @@ def test_links_open_the_saved_view_and_compare_the_baseline_with_the_best(run, u
     assert found.table == "http://127.0.0.1:5001/#/experiments/1/runs?workflowType=machine_learning" \
         "&viewStateShareKey=bench-abc123-trials"  # fmt: skip
     assert found.chart == found.table + "&compareRunsMode=CHART"
-    assert found.parent.endswith(f"/#/experiments/1/runs/{result.parent_run_id}")
+    assert found.parent.endswith(f"/#/experiments/1/runs/{result.parent_run_id}?workflowType=machine_learning")
     ids = [run.info.run_id for name, run in children(uri).items()]
     positions = [found.compare.index(run_id) for run_id in ids]
     held = children(uri)
@@ -350,7 +356,7 @@ def test_a_view_has_only_columns_that_the_trials_have(run):
     assert not any("test/accuracy" in column for column in state["selectedColumns"])
 
 
-# --- stores that cannot be used --------------------------------------------------------------------------------------------
+# --- stores that cannot be used
 
 
 def refused(run, uri):
@@ -420,7 +426,7 @@ def test_a_server_that_does_not_answer_costs_seconds_and_says_what_to_run_later(
     assert time.monotonic() - began < 10  # MLflow's own retries take 247 s
 
 
-# --- kills and company -----------------------------------------------------------------------------------------------------
+# --- kills and company
 
 
 def test_killed_at_any_moment_and_run_again_nothing_is_lost_or_doubled(tmp_path, uri):
@@ -438,7 +444,10 @@ def test_killed_at_any_moment_and_run_again_nothing_is_lost_or_doubled(tmp_path,
 
 
 def test_two_syncs_at_once_into_a_store_that_is_not_there_yet(tmp_path, run):
-    uri, other = resolve_uri(None, tmp_path), make_run(tmp_path / "quick" / "r2", {"init": ["seed", "orthogonal"]}, uid="other")
+    uri, other = (
+        resolve_uri(None, tmp_path),
+        make_run(tmp_path / "quick" / "r2", {"init": ["seed", "orthogonal"]}, uid="other"),
+    )
     command = [sys.executable, str(TESTS / "tracked_run.py")]
     running = [
         subprocess.Popen([*command, str(path), uri], stdout=subprocess.PIPE, text=True)

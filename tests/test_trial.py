@@ -31,7 +31,8 @@ def test_the_key_is_the_same_in_another_process():
 def test_every_knob_changes_the_key(knob):
     other = {
         "activation": "tanh", "pooling": "avg", "init": "zeros", "normalization": "batch",
-        "pool_position": "before_activation", "input_size": 28, "data": "usps", "batch_size": 7, "epochs": 3, "updates": 9,
+        "pool_position": "before_activation", "input_size": 28, "data": "usps", "batch_size": 7, "epochs": 3,
+        "updates": 9,
         "optimizer": "adam", "learning_rate": 0.5, "momentum": 0.5, "schedule": "cosine", "weight_decay": 0.1,
         "label_smoothing": 0.1, "device": "cuda", "threads": 2, "dtype": "bfloat16", "memory_format": "channels_last",
     }  # fmt: skip

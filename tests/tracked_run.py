@@ -39,8 +39,10 @@ def make_record(knobs, place, status="ok", **changes):
         key=trial.key, name="-".join(map(str, knobs.values())) or "base", trial=trial.to_dict(), status=status,
         cause="" if ok else "no_device" if status == "skipped" else "crashed",
         reason="" if ok else "no CUDA here" if status == "skipped" else "worker ended with code 1",
-        seeds=seeds if ok else [], timing=Timing(samples=samples, peak_memory_bytes=2**20 * (place + 1)) if ok else None,
-        network={"parameters": 61_706, "macs": 416_520, "layers": []}, started_s=START_S + place, ended_s=START_S + place + 0.5,
+        seeds=seeds if ok else [],
+        timing=Timing(samples=samples, peak_memory_bytes=2**20 * (place + 1)) if ok else None,
+        network={"parameters": 61_706, "macs": 416_520, "layers": []},
+        started_s=START_S + place, ended_s=START_S + place + 0.5,
         **changes,
     )  # fmt: skip
 
@@ -72,7 +74,11 @@ def make_table(run):
         row |= {"parameters": record.network["parameters"], "macs": record.network["macs"]}
         if record.status == "ok":
             accuracy = statistics.fmean(seed.test_accuracy for seed in record.seeds)
-            row |= {"test_accuracy": accuracy, "test_accuracy_low": accuracy - 0.012, "test_accuracy_high": accuracy + 0.012}
+            row |= {
+                "test_accuracy": accuracy,
+                "test_accuracy_low": accuracy - 0.012,
+                "test_accuracy_high": accuracy + 0.012,
+            }
             row |= {"train_s": 3.0, "best_epoch": 3, "peak_memory_mib": record.timing.peak_memory_bytes / 2**20}
             for phase, blocks in record.timing.samples.items():
                 time_ms = statistics.median(block[3] / block[2] * 1000 for block in blocks)

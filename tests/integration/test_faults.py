@@ -128,7 +128,7 @@ class Cli:
         for entry in Path("/proc").glob("[0-9]*"):
             try:
                 command = (entry / "cmdline").read_bytes().split(b"\0")
-                here = os.readlink(entry / "cwd") == str(self.folder)
+                here = (entry / "cwd").readlink() == self.folder
             except OSError:
                 continue
             if here and any(part in (b"bench.worker", b"bench.forkserver") for part in command):
@@ -184,7 +184,7 @@ def test_interrupted_at_any_moment_and_resumed(cli, undisturbed, stop):
     draw = random.Random(int(stop))
     process = cli.start("run", "small.toml", "--no-track")
     for piece in (0, 1, 3, 5):
-        wait_until(lambda wanted=piece: cli.parts() >= wanted or process.poll() is not None)
+        wait_until(lambda wanted=piece, now=process: cli.parts() >= wanted or now.poll() is not None)
         time.sleep(draw.uniform(0, 0.4))
         if process.poll() is None:
             process.send_signal(stop)

@@ -1,4 +1,6 @@
-"""Tracking against a real MLflow server over HTTP: agreement, a restart in the middle, lost answers, a real end of the process."""
+"""Tracking against a real MLflow server over HTTP: agreement, a restart in the middle, lost answers, a real end of
+the process.
+"""
 
 import http.client
 import os
@@ -11,10 +13,6 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-
-TESTS = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(TESTS))
-
 from faulty_proxy import FaultyProxy
 from tracked_run import make_run, make_table, snapshot
 
@@ -161,7 +159,9 @@ def test_a_create_whose_answer_is_lost_is_found_and_not_repeated(tmp_path, serve
 def test_something_else_that_answers_is_not_taken_for_mlflow(tmp_path):
     run = make_run(tmp_path / "quick" / "r1")
     command = [sys.executable, "-m", "http.server", "0", "--bind", "127.0.0.1", "-d", str(tmp_path)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=os.environ | {"PYTHONUNBUFFERED": "1"})
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=os.environ | {"PYTHONUNBUFFERED": "1"}
+    )
     try:
         port = process.stdout.readline().split()[5].decode()
         with pytest.raises(TrackingError, match="the server answers, but not as MLflow does"):
