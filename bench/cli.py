@@ -43,15 +43,17 @@ RESULTS = Path("results")
 
 
 def main() -> None:
-    """The console script: errors meant for people end in one line; with --debug they keep their traceback."""
+    """Parses and runs: errors meant for people end in one line; with --debug they keep their traceback."""
     debug = "--debug" in sys.argv
     if debug:
         sys.argv.remove("--debug")
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         app(prog_name="lenet-bench")
-    except KeyboardInterrupt:
-        end("interrupted", INTERRUPTED)
+    except SystemExit as error:
+        if isinstance(error.__context__, typer.Exit) and error.code == INTERRUPTED:
+            raise KeyboardInterrupt from error  # typer would end without a word
+        raise
     except BrokenPipeError:  # `lenet-bench table | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(OK)

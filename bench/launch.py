@@ -64,6 +64,13 @@ def read_tail(path: Path) -> str:
         return ""
 
 
+def discard_if_empty(log: Path) -> None:
+    """Removes the log of a worker that had nothing to say."""
+    with contextlib.suppress(OSError):
+        if log.stat().st_size == 0:
+            log.unlink()
+
+
 def kill_group(pid: int) -> None:
     """Ends a worker and whatever it started."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -142,6 +149,7 @@ class ForkServer:
         self._selector.close()
         kill_group(self._process.pid)
         self._process.wait()
+        discard_if_empty(self._log)
 
     @property
     def running(self) -> int:
@@ -213,8 +221,7 @@ class ForkServer:
         job = self._jobs.pop(number)
         assert job.status is not None
         log = read_tail(job.log)
-        if not log:
-            job.log.unlink(missing_ok=True)
+        discard_if_empty(job.log)
         if job.late:
             return Outcome(number, None, "timeout", f"the worker did not end within {job.limit_s:g} s and was killed")
         if job.received.endswith(b"\n"):
@@ -288,8 +295,7 @@ class TimingProcess:
             with contextlib.suppress(OSError):
                 assert pipe is not None
                 pipe.close()
-        if not read_tail(self._log):
-            self._log.unlink(missing_ok=True)
+        discard_if_empty(self._log)
 
     def answer(self, line: str) -> None:
         """Writes a line to the worker; one that has died is noticed by `messages`."""
