@@ -257,17 +257,20 @@ class ForkServer:
         return LaunchError(f"the fork server died: {explain_exit(self._process.wait(), read_tail(self._log))[1]}")
 
 
-class TimingProcess:
-    """A fresh interpreter that times. A context manager; leaving it kills the process.
+class WorkerProcess:
+    """A fresh interpreter that answers line by line. A context manager; leaving it kills the process and its group.
 
     **Arguments:**
 
-    - `task`: of kind `time`. `threads`: the largest number that its trials use.
+    - `task`: its first line.
+    - `environment`: all of its variables, as `bench.machine.worker_environment` makes them.
     - `log`: a file for its standard error.
     - `command`: what to start; tests put a scripted worker here.
     """
 
-    def __init__(self, task: dict[str, Any], threads: int, log: Path, command: list[str] | None = None) -> None:
+    def __init__(
+        self, task: dict[str, Any], environment: dict[str, str], log: Path, command: list[str] | None = None
+    ) -> None:
         self._log = log
         with log.open("ab") as errors:
             self._process = subprocess.Popen(
@@ -275,16 +278,18 @@ class TimingProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                env=worker_environment(threads),
+                env=environment,
                 start_new_session=True,
             )
         self._selector = selectors.DefaultSelector()
         assert self._process.stdout is not None
         self._selector.register(self._process.stdout, selectors.EVENT_READ)
+        self._buffer = b""
         self.failure: tuple[str, str] | None = None
+        """Cause and reason, once it has died, hung, or said something that is not JSON."""
         self.answer(json.dumps(task))
 
-    def __enter__(self) -> TimingProcess:
+    def __enter__(self) -> WorkerProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -298,36 +303,35 @@ class TimingProcess:
         discard_if_empty(self._log)
 
     def answer(self, line: str) -> None:
-        """Writes a line to the worker; one that has died is noticed by `messages`."""
+        """Writes a line to the worker; one that has died is noticed by `receive`."""
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(line.encode() + b"\n")
             self._process.stdin.flush()
 
-    def messages(self, limit_s: float) -> Iterator[dict[str, Any]]:
-        """The worker's lines until it is done. Ends early, with `failure` set to cause and reason, if it dies, says
-        something that is not JSON, or is silent for `limit_s` seconds.
+    def receive(self, limit_s: float) -> dict[str, Any] | None:
+        """The worker's next line; None, and `failure` says why, if it dies, says something that is not JSON, or is
+        silent for `limit_s` seconds.
         """
         assert self._process.stdout is not None
-        descriptor, buffer = self._process.stdout.fileno(), b""
-        while True:
-            line, newline, rest = buffer.partition(b"\n")
-            if newline:
-                buffer = rest
-                try:
-                    message = json.loads(line)
-                except json.JSONDecodeError:
-                    self.failure = "crashed", f"the worker wrote a line that is not JSON: {line[:80]!r}"
-                    return
-                if message["kind"] == "done":
-                    return
-                yield message
-                continue
+        while b"\n" not in self._buffer:
             if not self._selector.select(limit_s):
                 self.failure = "timeout", f"the worker was silent for {limit_s:g} s and was killed"
-                return
-            data = os.read(descriptor, 1 << 16)
+                return None
+            data = os.read(self._process.stdout.fileno(), 1 << 16)
             if not data:
                 self.failure = explain_exit(self._process.wait(), read_tail(self._log))
-                return
-            buffer += data
+                return None
+            self._buffer += data
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        try:
+            message: dict[str, Any] = json.loads(line)
+        except json.JSONDecodeError:
+            self.failure = "crashed", f"the worker wrote a line that is not JSON: {line[:80]!r}"
+            return None
+        return message
+
+    def messages(self, limit_s: float) -> Iterator[dict[str, Any]]:
+        """The worker's lines until it is done, or until it fails as in `receive`."""
+        while (message := self.receive(limit_s)) is not None and message["kind"] != "done":
+            yield message
