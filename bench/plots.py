@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from bench.effects import main_effects
 from bench.record import Run
-from bench.table import main_effects
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from bench import report
+from bench.effects import main_effects
 from bench.plots import draw_plots
 from bench.record import Run
-from bench.table import build_table, machine_warning, main_effects, rank, select, to_markdown, write_table
+from bench.table import build_table, machine_warning, rank, select, to_markdown, write_table
 
 if TYPE_CHECKING:
     from rich.console import Group

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from bench.effects import main_effects
 from bench.record import Run
-from bench.table import escape_cell, main_effects, to_markdown
+from bench.table import escape_cell, to_markdown
 
 if TYPE_CHECKING:
     from rich.console import Group
