@@ -144,7 +144,7 @@ def run(
         raise
     except RecordError as error:
         end(f"{error}. Continue with: lenet-bench run --resume {folder.path}", FAILED)
-    sys.exit(FAILED if any(record.status == "failed" for record in folder.records()) else OK)
+    sys.exit(FAILED if any(record.status == "failed" for record in folder.each()) else OK)
 
 
 def offer_resume(path: Path, done: int, total: int) -> bool:

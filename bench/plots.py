@@ -171,8 +171,8 @@ def draw_effects(figure: Figure, effects: pd.DataFrame) -> None:
 def draw_curves(figure: Figure, run: Run, keys: Sequence[str]) -> None:
     """Training loss and validation accuracy by epoch: the mean over seeds, the band from the lowest to the highest."""
     left, right = figure.subplots(1, 2)
-    records = {record.key: record for record in run.records()}
     chosen = list(dict.fromkeys([*keys[: CURVES - 1], keys[-1]]))
+    records = {record.key: record for record in run.each() if record.key in chosen}
     for number, key in enumerate(chosen):
         colour = COLOURS[number % len(COLOURS)]
         for axes, name, scale in ((left, "train_loss", 1.0), (right, "validation_accuracy", 100.0)):

@@ -114,12 +114,12 @@ class Sweep:
     def __init__(self, experiment: Experiment, run: Run, options: Options, watcher: Watcher) -> None:
         self._experiment, self._run, self._options, self._watcher = experiment, run, options, watcher
         self._logs = run.path / "logs"
-        earlier = {record.key: record for record in run.records()}
+        earlier = {record.key: (record.status, record.attempt) for record in run.each()}
         self._todo: dict[str, _Progress] = {}
         for named in experiment.trials:
-            record = earlier.get(named.trial.key)
-            if record is None or record.status != "ok":
-                self._todo[named.trial.key] = _Progress(named, attempt=record.attempt + 1 if record else 1)
+            status, attempt = earlier.get(named.trial.key, ("", 0))
+            if status != "ok":
+                self._todo[named.trial.key] = _Progress(named, attempt=attempt + 1)
         for part in run.parts_file.read():
             if part["kind"] == "seed" and part["key"] in self._todo:
                 progress = self._todo[part["key"]]

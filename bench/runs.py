@@ -54,7 +54,7 @@ def start_run(
     """
     experiment, content = _read(file, settings)
     unfinished = find_unfinished(experiment, results)
-    if unfinished is not None and ask(unfinished.path, len(unfinished.records()), len(experiment.trials)):
+    if unfinished is not None and ask(unfinished.path, sum(1 for _ in unfinished.each()), len(experiment.trials)):
         return experiment, unfinished
     started = time.time()
     description: dict[str, Any] = {
@@ -112,7 +112,7 @@ def find_unfinished(experiment: Experiment, results: Path) -> Run | None:
     try:
         run = Run.open(find_run(results, experiment.name))
         asked = [trial["key"] for trial in run.experiment["trials"]]
-        recorded = {record.key for record in run.records()}
+        recorded = {record.key for record in run.each()}
     except (RecordError, KeyError):
         return None
     if asked != [named.trial.key for named in experiment.trials] or recorded >= set(asked):
@@ -126,7 +126,7 @@ def list_runs(results: Path) -> list[str]:
     for file in sorted(results.glob("*/*/experiment.json"), key=lambda path: path.parent.name):
         try:
             run = Run.open(file.parent)
-            counts = [record.status for record in run.records()]
+            counts = [record.status for record in run.each()]
         except RecordError as error:
             lines.append(f"{file.parent}  {error}")
             continue

@@ -115,15 +115,17 @@ def build_samples(run: Run) -> pd.DataFrame:
     """Every raw block, tidy: `key`, `phase`, `process`, `round`, `iterations`, `seconds` (of the block),
     `cpu_seconds`.
     """
-    rows = [
-        (record.key, phase, *block)
-        for record in run.records()
-        if record.timing
-        for phase, blocks in record.timing.samples.items()
-        for block in blocks
-    ]
-    columns = ["key", "phase", "process", "round", "iterations", "seconds", "cpu_seconds"]
-    return pd.DataFrame(rows, columns=columns).astype({"process": "int64", "round": "int64", "iterations": "int64"})
+    keys, phases, counts, blocks = [], [], [], []
+    for record in run.each():
+        for phase, own in record.timing.samples.items() if record.timing else ():
+            keys.append(record.key)
+            phases.append(phase)
+            counts.append(len(own))
+            blocks += own
+    values = np.array(blocks, dtype=float).reshape(-1, 5)
+    names = ["process", "round", "iterations", "seconds", "cpu_seconds"]
+    samples = pd.DataFrame({"key": np.repeat(keys, counts), "phase": np.repeat(phases, counts)}, dtype="str")
+    return samples.assign(**dict(zip(names, values.T, strict=True))).astype(dict.fromkeys(names[:3], "int64"))
 
 
 def write_table(run: Run, table: pd.DataFrame) -> list[Path]:
