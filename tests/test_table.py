@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
-from made_run import make_record, make_run, odd_runs, sweep
+from made_run import ODD, make_record, make_run, odd_run, sweep
 
 from bench.table import (
     TableError,
@@ -115,11 +115,11 @@ def test_the_newest_attempt_stands_in_the_table(run):
 
 
 def test_a_run_without_records_has_the_columns_of_all(tmp_path, table):
-    runs = odd_runs(tmp_path / "odd")
-    empty = build_table([runs["nothing recorded"]])
+    run = odd_run(tmp_path / "odd", "nothing recorded")
+    empty = build_table([run])
     assert len(empty) == 0
     assert list(empty.columns) == list(table.columns)
-    assert len(rank(empty, [runs["nothing recorded"]])) == 0
+    assert len(rank(empty, [run])) == 0
 
 
 def test_the_table_survives_the_disk(run, table):
@@ -140,9 +140,9 @@ def test_the_table_survives_the_disk(run, table):
 TEXTS = {"name", "key", "run", "status", "cause", "reason", "timing_stopped", "machine", "torch"}
 
 
-@pytest.mark.parametrize("odd", ["nothing recorded", "no ok trial", "synthetic", "hostile"])
+@pytest.mark.parametrize("odd", ODD)
 def test_odd_tables_survive_the_disk(tmp_path, odd):
-    run = odd_runs(tmp_path)[odd]
+    run = odd_run(tmp_path / "odd", odd)
     table = build_table([run])
     paths = write_table(run, table)
     pd.testing.assert_frame_equal(pd.read_parquet(paths[1]), table)
@@ -387,7 +387,7 @@ def test_a_selection_of_the_table_selects_the_effects_trials(tmp_path):
 
 
 def test_axes_that_move_together_have_nothing_to_compare(tmp_path):
-    run = odd_runs(tmp_path)["moving together"]
+    run = odd_run(tmp_path / "odd", "moving together")
     effects = main_effects([run], build_table([run]))
     assert len(effects) == 4
     assert effects[["accuracy_difference", "step_ratio", "accuracy_share"]].isna().all(axis=None)
