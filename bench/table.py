@@ -144,16 +144,17 @@ def write_table(run: Run, table: pd.DataFrame) -> list[Path]:
 
 def select(table: pd.DataFrame, where: str) -> pd.DataFrame:
     """The rows for which a pandas expression holds. Raises `TableError` for one that cannot be understood."""
+    asked = f"--where {' '.join(where.split())}"
     try:
         holds = table.eval(where, engine="python")
     except pd.errors.UndefinedVariableError as error:
         name = (re.findall(r"'([^']*)'", str(error)) or [""])[0]
-        raise TableError(f"--where {where}: no column '{name}'; {nearest(name, table.columns)}") from error
+        raise TableError(f"{asked}: no column '{name}'; {nearest(name, table.columns)}") from error
     except Exception as error:  # the expression is a person's: whatever Python finds wrong with it
         reason = " ".join(str(error).split())
-        raise TableError(f"--where {where}: not an expression that pandas understands ({reason})") from error
+        raise TableError(f"{asked}: not an expression that pandas understands ({reason})") from error
     if not isinstance(holds, pd.Series) or holds.dtype != bool:
-        raise TableError(f"--where {where}: not a condition; write one, such as \"activation == 'relu'\"")
+        raise TableError(f"{asked}: not a condition; write one, such as \"activation == 'relu'\"")
     return table[holds]
 
 
