@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from bench.gate_cli import gate_app
+from bench.tracking_cli import import_pytest_benchmark, links, sync, ui
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -90,10 +91,10 @@ def end(message: str, code: int) -> NoReturn:
 
 
 def console() -> Console:
-    """Where everything is printed; as wide as a pipe needs when it is no terminal."""
-    from rich.console import Console
+    """Where everything is printed."""
+    from bench.progress import make_console
 
-    return Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120)
+    return make_console()
 
 
 @app.command()
@@ -113,11 +114,14 @@ def run(
     from bench.record import RecordError
     from bench.runner import BadInputError, Sweep
     from bench.runs import discard_if_empty, resume_run, start_run
+    from bench.store import resolve_uri
+    from bench.tracker import Tracker
 
     out = console()
     options = make_options(jobs, data_root, download)
     if (file is None) == (resume is None):
         end("run: give an experiment file or --resume RUN, one of the two", BAD_INPUT)
+    store = None if no_track else resolve_uri(tracking_uri, results)
     if resume is not None:
         if settings:
             end("run: --set cannot change a run that has begun; start a new one", BAD_INPUT)
@@ -132,15 +136,18 @@ def run(
         if warning:
             out.print(f"[yellow]warning[/] {warning}", highlight=False)
     try:
-        with TerminalWatcher(out) as watcher:
-            sweep = Sweep(experiment, folder, options, watcher)
-            out.print(
-                f"{experiment.name}: {sweep.remaining} of {len(experiment.trials)} trials to run", highlight=False
-            )
-            if experiment.question:
-                out.print(experiment.question, style="italic", highlight=False)
-            sweep.execute()
-        show(folder, out, tracking_uri, results, track=not no_track)
+        with Tracker(store, results) if store else contextlib.nullcontext() as tracker:
+            with TerminalWatcher(out, tracker.settle if tracker else None) as watcher:
+                sweep = Sweep(experiment, folder, options, watcher)
+                out.print(
+                    f"{experiment.name}: {sweep.remaining} of {len(experiment.trials)} trials to run", highlight=False
+                )
+                if experiment.question:
+                    out.print(experiment.question, style="italic", highlight=False)
+                if tracker:
+                    tracker.open(folder)
+                sweep.execute()
+            show(folder, out, tracker)
     except KeyboardInterrupt:
         end(
             f"interrupted; nothing finished is lost. Continue with: lenet-bench run --resume {folder.path}", INTERRUPTED
@@ -170,7 +177,7 @@ def make_options(jobs: int | None, data_root: Path | None, download: bool) -> Op
     return Options(jobs=jobs or cores, data_root=find_data_root(data_root).resolve(), download=download)
 
 
-def show(folder: Run, out: Console, tracking_uri: str | None, results: Path, *, track: bool) -> None:
+def show(folder: Run, out: Console, tracker: Tracker | None) -> None:
     """What a run leaves: files, the ranking, the replica in MLflow, and where to look."""
     from bench.products import make_products
 
@@ -183,8 +190,8 @@ def show(folder: Run, out: Console, tracking_uri: str | None, results: Path, *, 
     out.print(f"\nfiles   {folder.path}/", highlight=False, soft_wrap=True)
     for path in products.paths:
         out.print(f"        {path.relative_to(folder.path)}", highlight=False, soft_wrap=True)
-    if track:
-        print_sync(folder, out, tracking_uri, results, products)
+    if tracker:
+        print_sync(folder, out, tracker, products.paths)
     else:
         out.print("mlflow  left out (--no-track); send it later with: "
                   f"lenet-bench sync {folder.path}", highlight=False, soft_wrap=True)  # fmt: skip
@@ -250,66 +257,22 @@ def report(name: RunName, results: Results = RESULTS) -> None:
     """Writes a run's table, plots, Markdown and HTML page anew from its records, and prints the ranking."""
     from bench.record import Run, find_run
 
-    show(Run.open(find_run(results, name)), console(), None, results, track=False)
+    show(Run.open(find_run(results, name)), console(), None)
 
 
-def print_sync(folder: Run, out: Console, uri: str | None, results: Path, products: Products | None = None) -> None:
-    from bench.products import make_products
-    from bench.tracking import TrackingError, links, mask, resolve_uri, sync
+def print_sync(folder: Run, out: Console, tracker: Tracker, paths: list[Path]) -> None:
+    """Sends a sweep that has ended; a store that fails is a warning, since the records are there."""
+    from bench.store import TrackingError
+    from bench.tracking_cli import print_synced
 
-    products = products or make_products(folder)
     try:
-        store = resolve_uri(uri, results)
-        done = sync(folder, store, table=products.table, artifacts=products.paths)
-        found = links(folder, store, table=products.table)
+        print_synced(out, tracker.uri, tracker.sync(folder, artifacts=paths))
     except TrackingError as error:
-        out.print(f"[yellow]mlflow[/]  {error}", highlight=False, soft_wrap=True)
-        return
-    out.print(f"mlflow  {mask(store)}: {done}", highlight=False, soft_wrap=True)
-    for line in found.lines():
-        out.print(f"        {line}", highlight=False, soft_wrap=True)
+        out.print(f"[yellow]mlflow[/]  {error}", markup=True, highlight=False, soft_wrap=True)
 
 
-@app.command()
-def sync(
-    names: Annotated[list[str], typer.Argument(metavar="RUN...")],
-    tracking_uri: Tracking = None,
-    results: Results = RESULTS,
-) -> None:
-    """Makes MLflow hold what the records say; twice changes nothing."""
-    from bench.record import Run, find_run
-
-    for name in names:
-        print_sync(Run.open(find_run(results, name)), console(), tracking_uri, results)
-
-
-@app.command()
-def links(name: RunName, tracking_uri: Tracking = None, results: Results = RESULTS) -> None:
-    """Prints the MLflow links of a run."""
-    from bench.products import make_table
-    from bench.record import Run, find_run
-    from bench.tracking import links as find_links
-    from bench.tracking import resolve_uri
-
-    folder = Run.open(find_run(results, name))
-    for line in find_links(folder, resolve_uri(tracking_uri, results), table=make_table(folder)).lines():
-        print(line)
-
-
-@app.command()
-def ui(
-    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 5000,
-    tracking_uri: Tracking = None,
-    results: Results = RESULTS,
-) -> None:
-    """Starts the MLflow server on loopback and prints where to look. Ctrl-C ends it."""
-    from bench.tracking import resolve_uri, serve
-
-    with serve(resolve_uri(tracking_uri, results), port=port) as server:
-        print(f"MLflow is at {server.url} (Ctrl-C ends it)", flush=True)
-        with contextlib.suppress(KeyboardInterrupt):
-            server.wait()
-    print("stopped")
+for command in (sync, links, ui, import_pytest_benchmark):
+    app.command()(command)
 
 
 @app.command()
@@ -328,5 +291,5 @@ def doctor(data_root: DataRoot = None, tracking_uri: Tracking = None, results: R
 
 
 if TYPE_CHECKING:
-    from bench.products import Products
     from bench.runner import Options
+    from bench.tracker import Tracker

@@ -11,9 +11,8 @@ import hashlib
 import json
 import math
 import numbers
-import statistics
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from bench.record import Record, Run
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 
-LAYOUT = 1  # raise it when names below change: the next sync then rebuilds what older versions sent
+LAYOUT = 2  # raise it when names below change: the next sync then rebuilds what older versions sent
 
 IDENTITY = (
     "architecture", "activation", "pooling", "init", "normalization", "data", "batch_size", "epochs", "optimizer",
@@ -60,7 +59,8 @@ STATUSES = {"ok": "FINISHED", "failed": "FAILED", "skipped": "KILLED"}
 
 TEXT_LIMIT = 4_000  # characters of a tag; MLflow cuts at 5,000 or 8,000 by version
 NOTE_ROWS = 20
-NOTE_LIMIT = 7_500
+NOTE_LIMIT = 6_000  # links follow it
+RANKING_ROWS = 500
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,7 @@ class Entry:
     - `uid`: the same for the same trial of the same sweep, for ever.
     - `name`, `status`: as MLflow's UI shows them; `start_ms`, `end_ms`: since the epoch.
     - `params`: name -> text. `metrics`: (name, value, step), finite and rounded. `tags`: name -> text.
+    - `data`: (name, digest) of each data set that was learned from.
     """
 
     uid: str
@@ -82,6 +83,7 @@ class Entry:
     params: dict[str, str] = field(default_factory=dict)
     metrics: list[tuple[str, float, int]] = field(default_factory=list)
     tags: dict[str, str] = field(default_factory=dict)
+    data: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def digest(self) -> str:
@@ -107,16 +109,31 @@ def text(value: object) -> str:
     return str(value)[:TEXT_LIMIT]
 
 
-def trial_entries(run: Run, records: Iterable[Record], table: pd.DataFrame) -> list[Entry]:
-    """An entry a record.
+def make_entries(run: Run, table: pd.DataFrame) -> tuple[Entry, list[Entry]]:
+    """The sweep's entry and an entry a trial, reading the records one at a time.
 
     **Arguments:**
 
     - `table`: one row a trial, as `bench.table.build_table` makes it; rows are found by their `key`.
     """
-    rows = {row["key"]: row for row in table.to_dict("records")} if len(table) else {}
-    shared = sweep_tags(run)
+    rows = rows_by_key(table)
+    shared, entries, ended, data = sweep_tags(run), [], [], set()
+    for record in run.each():
+        entries.append(trial_entry(run, record, rows.get(record.key, {}), shared))
+        data |= {(record.trial["recipe"]["data"], seed.data_digest) for seed in record.seeds if seed.data_digest}
+        ended.append(replace(record, seeds=[], timing=None))
+    return replace(sweep_entry(run, ended, table), data=sorted(data)), entries
+
+
+def trial_entries(run: Run, records: Iterable[Record], table: pd.DataFrame) -> list[Entry]:
+    """An entry a record, with the numbers of the table's rows."""
+    rows, shared = rows_by_key(table), sweep_tags(run)
     return [trial_entry(run, record, rows.get(record.key, {}), shared) for record in records]
+
+
+def rows_by_key(table: pd.DataFrame) -> dict[str, Row]:
+    """The table's rows."""
+    return {row["key"]: {str(name): value for name, value in row.items()} for row in table.to_dict("records")}
 
 
 def trial_entry(run: Run, record: Record, row: Row, shared: Mapping[str, str]) -> Entry:
@@ -157,15 +174,21 @@ def final_values(row: Row, knobs: Row, axes: Iterable[str]) -> dict[str, float]:
 
 
 def curves(record: Record) -> list[tuple[str, float, int]]:
-    """What was seen each epoch, `(epoch/name, mean over the seeds that have it, epoch)`."""
-    points: dict[tuple[str, int], list[float]] = {}
+    """What was seen each epoch, `(epoch/name, mean over the seeds that have it, epoch)`; a curve that never moves, as
+    of a constant learning rate, is left out.
+    """
+    points: dict[str, dict[int, list[float]]] = {}
     for seed in record.seeds:
         for epoch in seed.history:
             for name in CURVES:
                 if (value := epoch.get(name)) is not None:
-                    points.setdefault((f"epoch/{name}", int(epoch["epoch"])), []).append(float(value))
-    means = {place: rounded(statistics.fmean(values)) for place, values in sorted(points.items())}
-    return [(name, mean, step) for (name, step), mean in means.items() if mean is not None]
+                    points.setdefault(name, {}).setdefault(int(epoch["epoch"]), []).append(float(value))
+    found = []
+    for name, epochs in sorted(points.items()):
+        means = {epoch: rounded(math.fsum(values) / len(values)) for epoch, values in sorted(epochs.items())}
+        if len(means) == 1 or len(set(means.values())) > 1:
+            found += [(f"epoch/{name}", mean, epoch) for epoch, mean in means.items() if mean is not None]
+    return found
 
 
 def color(knobs: Row, axes: Mapping[str, list[Any]]) -> str:
@@ -223,30 +246,91 @@ NOTE_COLUMNS = {
 
 
 def note(run: Run, records: list[Record], table: pd.DataFrame) -> str:
-    """The sweep's description in Markdown: the question, the best trials with their intervals, what failed. Bounded."""
+    """The sweep's description in Markdown: the question, the best trials with their intervals, what each axis does,
+    what failed, the machine. Bounded: what comes last gives way first.
+    """
     axes = list(run.experiment["axes"])
     rows = ranked(table)
     shown = [column for column in NOTE_COLUMNS if any(rounded(row.get(column)) is not None for row in rows)]
     lines = [markdown(run.experiment.get("question") or run.experiment["name"]), ""]
-    lines.append("| " + " | ".join(["trial", *axes, *(NOTE_COLUMNS[column] for column in shown)]) + " |")
-    lines.append("|" + "---|" * (1 + len(axes)) + "---:|" * len(shown))
+    header = ["trial", *axes, *(NOTE_COLUMNS[column] for column in shown)]
+    lines += table_head(header, 1 + len(axes))
     for row in rows[:NOTE_ROWS]:
-        cells = [markdown(row.get(name, "")) for name in ("name", *axes)] + [
-            with_interval(row, column) for column in shown
-        ]
+        cells = [markdown(row.get(name, "")) for name in ("name", *axes)]
+        cells += [with_interval(row, column) for column in shown]
         lines.append("| " + " | ".join(cells) + " |")
-    if len(rows) > NOTE_ROWS:
-        lines.append(f"\nand {len(rows) - NOTE_ROWS} more. Square brackets: 95 % intervals.")
-    else:
-        lines.append("\nSquare brackets: 95 % intervals.")
+    more = f"and {len(rows) - NOTE_ROWS} more. " if len(rows) > NOTE_ROWS else ""
+    lines += ["", f"{more}Square brackets: 95 % intervals.", "", machine(run)]
     unwell = [record for record in records if record.status != "ok"]
     lines += [""] * bool(unwell) + [
         f"- {record.status}: {markdown(record.name)}, {markdown(record.reason or record.cause)}"
         for record in unwell[:NOTE_ROWS]
     ]
+    lines += effects(run, table)
     while len("\n".join(lines)) > NOTE_LIMIT:
         lines.pop()
     return "\n".join(lines)
+
+
+def table_head(names: Iterable[str], left: int) -> list[str]:
+    """The first two lines of a Markdown table; all but the `left` first columns are numbers."""
+    names = list(names)
+    return ["| " + " | ".join(names) + " |", "|" + "---|" * left + "---:|" * (len(names) - left)]
+
+
+def machine(run: Run) -> str:
+    """The machine in one line."""
+    known = run.machine
+    parts = [known.get("cpu"), f"{known.get('cores')} cores" if known.get("cores") else "", *(known.get("gpu") or [])]
+    parts += [f"torch {known['torch']}" if known.get("torch") else ""]
+    return f"Machine {markdown(known.get('id', ''))}: " + ", ".join(markdown(part) for part in parts if part)
+
+
+def effects(run: Run, table: pd.DataFrame) -> list[str]:
+    """Lines of Markdown: the main effect of each axis with few levels; none where there is nothing to compare."""
+    from bench.effects import main_effects
+
+    few = {axis for axis, levels in run.experiment["axes"].items() if 1 < len(levels) <= NOTE_ROWS}
+    if not few or "run" not in table:
+        return []
+    head = [
+        "axis",
+        "level",
+        "accuracy, points to the first",
+        "step time, times the first",
+        "share of accuracy",
+        "of step time",
+    ]
+    lines = ["", "**Main effects**", "", *table_head(head, 2)]
+    for row in main_effects([run], table).to_dict("records"):
+        if row["axis"] in few:
+            points = {
+                name.replace("accuracy_difference", "points"): 100 * row[name]
+                for name in row
+                if str(name).startswith("accuracy_difference")
+            }
+            cells = [markdown(row["axis"]), markdown(row["level"]), with_interval(points, "points")]
+            cells += [with_interval(row, "step_ratio"), percent(row["accuracy_share"]), percent(row["step_share"])]
+            lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def percent(share: float) -> str:
+    """`12 %`; nothing where it is unknown."""
+    return "" if math.isnan(share) else f"{100 * share:.0f} %"
+
+
+def ranking_table(run: Run, table: pd.DataFrame) -> dict[str, Any]:
+    """The best trials as columns and rows, the form in which MLflow keeps tables."""
+    columns = ["name", *run.experiment["axes"], "test_accuracy", "test_accuracy_low", "test_accuracy_high"]
+    columns += [f"{phase}_ms{bound}" for phase in ("forward", "backward", "step") for bound in ("", "_low", "_high")]
+    columns += ["step_images_per_s", "peak_memory_mib"]
+    rows = ranked(table)[:RANKING_ROWS]
+
+    def cell(value: object) -> object:
+        return rounded(value) if isinstance(value, numbers.Real) and not isinstance(value, bool) else value
+
+    return {"columns": columns, "data": [[cell(row.get(column)) for column in columns] for row in rows]}
 
 
 def ranked(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -59,6 +59,15 @@ def make_products(run: Run) -> Products:
     )
 
 
+def find_products(run: Run) -> list[Path]:
+    """The files that were made of a run's records; made now if they are missing or older than the records."""
+    page, (_, changed_ns) = run.path / "report.html", run.records_file.state()
+    if not page.exists() or page.stat().st_mtime_ns < changed_ns:
+        return make_products(run).paths
+    names = ("table.csv", "table.parquet", "samples.parquet", "report.md", "report.html", "plots/*")
+    return sorted(path for name in names for path in run.path.glob(name))
+
+
 def format_table(runs: Sequence[Run], form: str, *, where: str | None, effects: bool, width: int) -> str | Group:
     """The table of one or more runs as `md`, `csv`, `json` or, for `terminal`, a ranking."""
     table = build_table(runs)

@@ -47,6 +47,7 @@ class SeedResult:
     - `train_s`, `evaluate_s`: seconds in optimiser steps and in evaluation, kept apart.
     - `wall_s`: seconds of the whole task, process start included; the rest is overhead.
     - `peak_memory_bytes`: the largest resident set of the training process.
+    - `data_digest`: of the images and labels that it learned from, as `lenet.files.digest` gives it; "" if unknown.
     """
 
     seed: int
@@ -61,6 +62,7 @@ class SeedResult:
     evaluate_s: float = 0.0
     wall_s: float = 0.0
     peak_memory_bytes: int = 0
+    data_digest: str = ""
 
 
 @dataclass(frozen=True)
@@ -318,6 +320,11 @@ class Run:
     def records(self) -> list[Record]:
         """All of `each`."""
         return list(self.each())
+
+
+def all_runs(results: Path) -> list[Path]:
+    """The folders of all runs, oldest first."""
+    return sorted((file.parent for file in results.glob("*/*/experiment.json")), key=lambda path: path.name)
 
 
 def find_run(results: Path, name: str) -> Path:

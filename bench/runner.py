@@ -23,6 +23,7 @@ from bench.experiment import Experiment, NamedTrial
 from bench.launch import ForkServer, ask
 from bench.record import Record, Run, SeedResult, Timing
 from bench.timing_stage import TimingStage, Watcher
+from bench.weights import Weights
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,7 @@ class Sweep:
         self._logs = run.path / "logs"
         earlier = {record.key: (record.status, record.attempt) for record in run.each()}
         self._todo: dict[str, _Progress] = {}
+        self._weights = Weights(run.path / "weights")
         for named in experiment.trials:
             status, attempt = earlier.get(named.trial.key, ("", 0))
             if status != "ok":
@@ -215,6 +217,7 @@ class Sweep:
                         "kind": "train",
                         "trial": progress.named.trial.to_dict(),
                         "seed": seed,
+                        "weights": str(self._weights.path(progress.named.trial.key, seed)),
                         "core": core,
                         "data_root": str(options.data_root),
                         "extensions": experiment.extensions,
@@ -241,6 +244,7 @@ class Sweep:
         self._run.parts_file.append(part)
         self._watcher.advance(progress.named.name)
         if len(progress.seeds) == len(self._experiment.seeds):
+            self._weights.settle(key, progress.seeds)
             self._fail_if_a_seed_failed(progress)
 
     def _fail_if_a_seed_failed(self, progress: _Progress) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 from bench import machine
 from bench.experiment import Experiment, ExperimentError, check, override, read_file
 from bench.launch import ask as ask_worker
-from bench.record import RecordError, Run, find_run
+from bench.record import RecordError, Run, all_runs, find_run
 from lenet.variant import CHOICES
 
 Offer = Callable[[Path, int, int], bool]
@@ -123,15 +123,15 @@ def find_unfinished(experiment: Experiment, results: Path) -> Run | None:
 def list_runs(results: Path) -> list[str]:
     """One line a run, newest last: folder, trials by status, question."""
     lines = []
-    for file in sorted(results.glob("*/*/experiment.json"), key=lambda path: path.parent.name):
+    for path in all_runs(results):
         try:
-            run = Run.open(file.parent)
+            run = Run.open(path)
             counts = [record.status for record in run.each()]
         except RecordError as error:
-            lines.append(f"{file.parent}  {error}")
+            lines.append(f"{path}  {error}")
             continue
         missing = len(run.experiment["trials"]) - len(counts)
         parts = [f"{counts.count(status)} {status}" for status in ("ok", "failed", "skipped") if status in counts]
         parts += [f"{missing} missing"] if missing else []
-        lines.append(f"{file.parent}  {', '.join(parts)}")
+        lines.append(f"{path}  {', '.join(parts)}")
     return lines

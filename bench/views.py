@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from bench.draws import read_draws
 from bench.record import Run
 from bench.store import Store, TrackingError, mask, open_store, sqlite_path, without_credentials
 
@@ -61,6 +62,12 @@ class Links:
         width = max(map(len, named))
         lines = [f"{name:<{width}}  {url}" for name, url in named.items() if url]
         return [f"start the server first: {self.server_command}", *lines] if self.server_command else lines
+
+    def markdown(self) -> str:
+        """For the sweep's description, where they work on whatever server it is read."""
+        named = {"the trials as a table": self.table, "as charts": self.chart, "grouped": self.groups,
+                 "the best beside the baseline": self.compare}  # fmt: skip
+        return "Open: " + " · ".join(f"[{name}](#{url.partition('#')[2]})" for name, url in named.items() if url)
 
 
 def links(run: Run, uri: str, *, table: pd.DataFrame | None = None, port: int = 5000) -> Links:
@@ -125,7 +132,7 @@ def order(run: Run) -> tuple[str, bool]:
     """The metric that trials are sorted by, and whether the smallest comes first: accuracy, or time where nothing was
     trained.
     """
-    trained = any(seed.test_accuracy is not None for record in run.records() for seed in record.seeds)
+    trained = any(draws.seeds for draws in read_draws(run).values())
     return ("test/accuracy", False) if trained else ("step/ms", True)
 
 
