@@ -30,6 +30,10 @@ IDENTITY = (
 )  # fmt: skip
 """Knobs that every trial shows as a parameter, whether they vary or not."""
 
+TABLES_UP_TO = 500  # trials; a table of its own for each of thousands costs more than anybody looks at
+PHASES = ("forward", "backward", "step")
+PHASE_TABLE = "phases.json"
+
 METRICS = {
     "test_accuracy": "test/accuracy",
     "test_accuracy_low": "test/accuracy_low",
@@ -39,7 +43,7 @@ METRICS = {
     "train_s": "train/seconds",
     **{
         f"{phase}_{column}": f"{phase}/{metric}"
-        for phase in ("forward", "backward", "step")
+        for phase in PHASES
         for column, metric in (("ms", "ms"), ("ms_low", "ms_low"), ("ms_high", "ms_high"),
                                ("images_per_s", "images_per_s"), ("gflops_per_s", "gflops_per_s"))
     },
@@ -48,6 +52,9 @@ METRICS = {
     "peak_memory_mib": "memory/peak_mib",
 }  # fmt: skip
 """Column of the table -> name in MLflow, where everything before the last slash becomes a section of the charts."""
+
+HALF_WIDTHS = {"test_accuracy": "test/ci95", **{f"{phase}_ms": f"{phase}/ci95_ms" for phase in PHASES}}
+"""Half of the 95 % interval: one narrow column of the UI's table instead of two."""
 
 CURVES = ("train_loss", "validation_loss", "validation_accuracy", "learning_rate")
 
@@ -73,6 +80,7 @@ class Entry:
     - `name`, `status`: as MLflow's UI shows them; `start_ms`, `end_ms`: since the epoch.
     - `params`: name -> text. `metrics`: (name, value, step), finite and rounded. `tags`: name -> text.
     - `data`: (name, digest) of each data set that was learned from.
+    - `table`: `columns` and `data` (rows) of a table to compare with other runs'; may be empty.
     """
 
     uid: str
@@ -84,6 +92,7 @@ class Entry:
     metrics: list[tuple[str, float, int]] = field(default_factory=list)
     tags: dict[str, str] = field(default_factory=dict)
     data: list[tuple[str, str]] = field(default_factory=list)
+    table: dict[str, Any] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
@@ -118,8 +127,14 @@ def make_entries(run: Run, table: pd.DataFrame) -> tuple[Entry, list[Entry]]:
     """
     rows = rows_by_key(table)
     shared, entries, ended, data = sweep_tags(run), [], [], set()
+    tables = len(rows) <= TABLES_UP_TO
     for record in run.each():
-        entries.append(trial_entry(run, record, rows.get(record.key, {}), shared))
+        row = rows.get(record.key, {})
+        entry = trial_entry(run, record, row, shared)
+        if tables and record.status == "ok":
+            entry.table.update(phase_table(row))
+            entry.tags["mlflow.loggedArtifacts"] = json.dumps([{"path": PHASE_TABLE, "type": "table"}])
+        entries.append(entry)
         data |= {(record.trial["recipe"]["data"], seed.data_digest) for seed in record.seeds if seed.data_digest}
         ended.append(replace(record, seeds=[], timing=None))
     return replace(sweep_entry(run, ended, table), data=sorted(data)), entries
@@ -161,7 +176,11 @@ def trial_entry(run: Run, record: Record, row: Row, shared: Mapping[str, str]) -
         start_ms=round(record.started_s * 1000),
         end_ms=round(record.ended_s * 1000),
         params={knob: text(knobs[knob]) for knob in names if knob in knobs},
-        metrics=[(name, value, 0) for name, value in final_values(row, knobs, axes).items()] + curves(record),
+        # The numbers of a trial that failed half-way would be sorted in among those of the whole ones.
+        metrics=[
+            (name, value, 0) for name, value in final_values(row if record.status == "ok" else {}, knobs, axes).items()
+        ]
+        + curves(record),
         tags={name: value for name, value in tags.items() if value},
     )
 
@@ -169,6 +188,9 @@ def trial_entry(run: Run, record: Record, row: Row, shared: Mapping[str, str]) -
 def final_values(row: Row, knobs: Row, axes: Iterable[str]) -> dict[str, float]:
     """The numbers of one trial; numeric axes too, as `config/...`, because MLflow sorts parameters as text."""
     values = {name: rounded(row.get(column)) for column, name in METRICS.items()}
+    for column, name in HALF_WIDTHS.items():
+        low, high = rounded(row.get(f"{column}_low")), rounded(row.get(f"{column}_high"))
+        values[name] = rounded((high - low) / 2) if low is not None and high is not None else None
     values |= {f"config/{knob}": rounded(knobs.get(knob)) for knob in axes}
     return {name: value for name, value in values.items() if value is not None}
 
@@ -252,7 +274,7 @@ def note(run: Run, records: list[Record], table: pd.DataFrame) -> str:
     axes = list(run.experiment["axes"])
     rows = ranked(table)
     shown = [column for column in NOTE_COLUMNS if any(rounded(row.get(column)) is not None for row in rows)]
-    lines = [markdown(run.experiment.get("question") or run.experiment["name"]), ""]
+    lines = [markdown(run.experiment.get("question") or run.experiment["name"]), "", best_in_words(rows), ""]
     header = ["trial", *axes, *(NOTE_COLUMNS[column] for column in shown)]
     lines += table_head(header, 1 + len(axes))
     for row in rows[:NOTE_ROWS]:
@@ -270,6 +292,23 @@ def note(run: Run, records: list[Record], table: pd.DataFrame) -> str:
     while len("\n".join(lines)) > NOTE_LIMIT:
         lines.pop()
     return "\n".join(lines)
+
+
+def best_in_words(rows: list[dict[str, Any]]) -> str:
+    """The best trial in one line."""
+    if not rows:
+        return "No trial succeeded."
+    best = rows[0]
+    accuracy, step = with_interval(best, "test_accuracy"), with_interval(best, "step_ms")
+    parts = [f"test accuracy {accuracy}"] * bool(accuracy) + [f"{step} ms a step"] * bool(step)
+    return f"Best: **{markdown(best.get('name', ''))}**, {', '.join(parts)}."
+
+
+def phase_table(row: Row) -> dict[str, Any]:
+    """One row a phase: milliseconds with their interval, images per second."""
+    columns = ["phase", "ms", "ms_low", "ms_high", "images_per_s"]
+    data = [[phase, *(rounded(row.get(f"{phase}_{column}")) for column in columns[1:])] for phase in PHASES]
+    return {"columns": columns, "data": [cells for cells in data if cells[1] is not None]}
 
 
 def table_head(names: Iterable[str], left: int) -> list[str]:
@@ -323,7 +362,7 @@ def percent(share: float) -> str:
 def ranking_table(run: Run, table: pd.DataFrame) -> dict[str, Any]:
     """The best trials as columns and rows, the form in which MLflow keeps tables."""
     columns = ["name", *run.experiment["axes"], "test_accuracy", "test_accuracy_low", "test_accuracy_high"]
-    columns += [f"{phase}_ms{bound}" for phase in ("forward", "backward", "step") for bound in ("", "_low", "_high")]
+    columns += [f"{phase}_ms{bound}" for phase in PHASES for bound in ("", "_low", "_high")]
     columns += ["step_images_per_s", "peak_memory_mib"]
     rows = ranked(table)[:RANKING_ROWS]
 

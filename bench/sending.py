@@ -9,7 +9,7 @@ import getpass
 from collections.abc import Mapping
 from typing import Any
 
-from bench.entry import Entry
+from bench.entry import PHASE_TABLE, Entry
 from bench.store import Store, TrackingError
 
 PAGE = 200  # runs a search: at 6 ms each over HTTP this is a second, and a request may have no more than two
@@ -68,6 +68,8 @@ def send(store: Store, entry: Entry, run_id: str, tags: Mapping[str, str] | None
     def action() -> None:
         try:
             store.client.log_batch(run_id, metrics=metrics, params=params, tags=labels)
+            if entry.table:
+                store.client.log_dict(run_id, entry.table, PHASE_TABLE)
             store.client.set_terminated(run_id, status=entry.status, end_time=entry.end_ms)
         except Exception as error:
             if is_gone(error):

@@ -109,7 +109,8 @@ def replicate(
             analyze_sqlite(store.uri)
         write_views(store, run, result.parent_run_id)
         found = make_links(store, run, result.parent_run_id, port=5000)
-        whole = sweep_run.described(sweep, sweep.tags["mlflow.note.content"] + "\n\n" + found.markdown())
+        question, answer, rest = sweep.tags["mlflow.note.content"].split("\n\n", 2)
+        whole = sweep_run.described(sweep, "\n\n".join([question, answer, found.markdown(), rest]))
         there = [path for path in artifacts if path.exists()]
         sweep_run.finish(store, result.parent_run_id, whole, there, ranking_table(run, rows))
         return result

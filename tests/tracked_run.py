@@ -71,7 +71,14 @@ def make_table(run):
     """One row a record, with the columns that tracking reads."""
     rows = []
     for record in run.records():
-        row = {"key": record.key, "name": record.name, "status": record.status, "machine": "m1", "torch": "2.13.0", "run": run.path.name}
+        row = {
+            "key": record.key,
+            "name": record.name,
+            "status": record.status,
+            "machine": "m1",
+            "torch": "2.13.0",
+            "run": run.path.name,
+        }
         row |= {knob: value for section in record.trial.values() for knob, value in section.items()}
         row |= {"parameters": record.network["parameters"], "macs": record.network["macs"]}
         if record.status == "ok":
