@@ -154,6 +154,18 @@ def is_narrow(estimate: Estimate, target: float) -> bool:
     return estimate.half_width <= target * abs(estimate.value)
 
 
+def holm(p: ArrayLike) -> Array:
+    """p-values adjusted for a family: the chance that any true null hypothesis gets one of at most alpha is at most
+    alpha, however the tests hang together (Holm 1979). NaN: not tested, and not of the family.
+    """
+    values = np.asarray(p, dtype=float)
+    adjusted = np.full(values.shape, math.nan)
+    order = np.argsort(values)[: int((~np.isnan(values)).sum())]
+    steps = values[order] * np.arange(len(order), 0, -1)
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(steps)) if len(order) else []
+    return adjusted
+
+
 def signed_ranks(differences: Array) -> Array:
     """Ranks of |d| within each benchmark, midranks for ties, with the sign of d; 0 for zeros and NaN.
 
