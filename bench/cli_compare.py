@@ -80,9 +80,10 @@ def finish(comparison: Comparison, files: Mapping[str, Path | None], md: bool = 
     from bench.formats.markdown import write_markdown
     from bench.formats.text import write_text
 
-    write_files(comparison.header, comparison.verdicts, files)
+    header = {**comparison.header, "started_s": time.time()}
+    write_files(header, comparison.verdicts, files)
     if not any(str(path) == "-" for path in files.values()):
-        print((write_markdown if md else write_text)(comparison.header, comparison.verdicts), end="")
+        print((write_markdown if md else write_text)(header, comparison.verdicts), end="")
     raise typer.Exit(comparison.exit_code)
 
 

@@ -42,7 +42,7 @@ def compare(base: Side, head: Side, tolerance: float = TOLERANCE, alpha: float =
 
     The chance that any benchmark which is not different is called slower or faster is at most alpha, for what varies
     from process to process. The exit code is 1 if something is slower or broke, 3 if machines, torch or threads
-    differ or nothing could be judged, else 0.
+    differ or nothing could be judged, else 0; `inconclusive` among those if something stays unknown.
     """
     refusal, remarks = judge_places(base.place, head.place)
     pairs = pair_benchmarks(base.benchmarks, head.benchmarks)
@@ -55,7 +55,7 @@ def compare(base: Side, head: Side, tolerance: float = TOLERANCE, alpha: float =
     ):
         notes.append(
             "one process does not show how much processes differ; their spread was taken to be"
-            f" {ASSUMED_SPREAD:.0%}, so that only large changes can be told"
+            f" {100 * ASSUMED_SPREAD:.0f} %, so that only large changes can be told"
         )
     threads = any(one.verdict == UNKNOWN and one.note.startswith("threads") for one in verdicts)
     tested = any(not math.isnan(one.p) for one in verdicts)
@@ -64,7 +64,7 @@ def compare(base: Side, head: Side, tolerance: float = TOLERANCE, alpha: float =
     elif refusal or threads or not tested:
         code, outcome = NO_VERDICT, "no verdict"
     else:
-        code, outcome = PASS, "pass"
+        code, outcome = PASS, "inconclusive" if any(one.verdict == UNKNOWN for one in verdicts) else "pass"
     if not tested and not refusal and not threads:
         notes.append("no benchmark has times on both sides" if pairs else "neither side has a benchmark")
     header = {

@@ -136,15 +136,17 @@ def from_run(run: Run) -> Side:
 def _from_record(record: Record) -> Iterator[Measured]:
     knobs = {knob: plain(value) for section in record.trial.values() for knob, value in section.items()}
     if record.status != "ok" or record.timing is None:
-        reason = record.reason or record.cause or "not timed"
-        yield Measured(record.name, record.name, record.key, knobs, reason=f"{record.status}: {reason}")
+        reason = "not timed" if record.status == "ok" else f"{record.status}: {record.reason or record.cause}"
+        yield Measured(record.name, record.name, record.key, knobs, reason=reason)
         return
-    for phase, blocks in record.timing.samples.items():
+    for phase in PHASES:
+        blocks = record.timing.samples.get(phase, [])
         processes: dict[float, list[float]] = {}
         for process, _, iterations, seconds, _ in blocks:
             processes.setdefault(process, []).append(seconds / iterations)
         medians = [float(np.median(rounds)) for rounds in processes.values()]
-        yield measured(record.name, phase, record.key, knobs, medians)
+        if medians:
+            yield measured(record.name, phase, record.key, knobs, medians)
 
 
 def measured(trial: str, phase: str, key: str, knobs: dict[str, str], medians: list[float]) -> Measured:

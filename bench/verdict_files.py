@@ -73,6 +73,7 @@ def write_files(header: Mapping[str, Any], verdicts: Sequence[Verdict], files: M
 
 
 def _write(path: Path, text: str) -> None:
+    text = text.encode(errors="replace").decode()  # half a character, cut out of some worker's last words
     if str(path) == "-":
         print(text, end="")
         return
@@ -85,7 +86,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _append(path: Path, text: str) -> None:
-    encoded = text.encode()
+    encoded = text.encode(errors="replace")
     if len(encoded) > SUMMARY_LIMIT:
         encoded = encoded[:SUMMARY_LIMIT].rpartition(b"\n")[0] + b"\n\n(cut; the whole is in the files)\n"
     try:
