@@ -91,9 +91,9 @@ def _read_line(line: str, where: str) -> Measured:
     trial, slash, phase = name.rpartition("/")
     try:
         seconds, n = float(ms) / 1e3, int(processes)
-        if not 0 < seconds < math.inf or n < 1:
-            raise ValueError("a time and a number of processes above 0 are wanted")
         deviation = float(spread) / 100 if spread else ASSUMED_SPREAD
+        if not (0 < seconds < math.inf and 0 <= deviation < math.inf and n >= 1):
+            raise ValueError("a time, a number of processes above 0 and a spread of 0 or more are wanted")
     except ValueError as error:
         raise SideError(f"{where}: {error}") from error
     time = LogTime(math.log(seconds), deviation / math.sqrt(n), n - 1 if spread and n > 1 else math.inf)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -164,7 +164,7 @@ def read_table(path: Path) -> pd.DataFrame:
         raise SideError(
             f"{path}: cannot be read as {path.suffix[1:]} ({' '.join(str(error).split())[:200]})"
         ) from error
-    wanted = {"name", "key", "status", "processes", "machine", "torch"}
+    wanted = {"name", "key", "status", "processes", "seeds", "machine", "torch"}
     if lacking := sorted(wanted - set(table.columns)):
         raise SideError(f"{path}: not a table that lenet-bench wrote (no column {', '.join(lacking)})")
     for column in ("machine", "torch"):
@@ -174,41 +174,41 @@ def read_table(path: Path) -> pd.DataFrame:
 
 
 def from_table(table: pd.DataFrame, label: str) -> Side:
-    """A table: middles and intervals, from which the spread between processes is worked out again."""
+    """A table: middles and intervals, from which the spread between processes is worked out again. Raises
+    `SideError`.
+    """
     benchmarks: list[Measured] = []
     accuracies = {}
-    for row in table.to_dict("records"):
-        name, key = str(row["name"]), str(row["key"])
-        knobs = {knob: plain(row[knob]) for knob in KNOBS if knob in row}
-        if row["status"] != "ok":
-            reason = f"{row['status']}: {row.get('reason') or row.get('cause') or ''}"
-            benchmarks.append(Measured(name, name, key, knobs, reason=reason))
-            continue
-        processes = int(row["processes"])
-        for phase in PHASES:
-            value, low, high = (_number(row, f"{phase}_ms{end}") / 1e3 for end in ("", "_low", "_high"))
-            if not value > 0:
-                continue
+    for number, row in enumerate(table.to_dict("records"), start=1):
+        try:
+            benchmarks += _from_row(row)
+            value, low, high = (_number(row, f"test_accuracy{end}") for end in ("", "_low", "_high"))
+            if row["status"] == "ok" and row["seeds"] > 0:
+                accuracies[str(row["key"])] = Accuracy(Estimate(value, low, high, int(row["seeds"])))
+        except (TypeError, ValueError, OverflowError) as error:
+            raise SideError(f"{label}: row {number}: {error}") from error
+    known = {name: table[column].dropna() for name, column in (("id", "machine"), ("torch", "torch"))}
+    place = {name: str(values.iloc[0]) if len(values) else "" for name, values in known.items()}
+    return Side(label, place, benchmarks, accuracies)
+
+
+def _from_row(row: Mapping[Any, Any]) -> Iterator[Measured]:
+    name, key = str(row["name"]), str(row["key"])
+    knobs = {knob: plain(row[knob]) for knob in KNOBS if knob in row}
+    if row["status"] != "ok":
+        yield Measured(name, name, key, knobs, reason=f"{row['status']}: {row.get('reason') or row.get('cause') or ''}")
+        return
+    for phase in PHASES:
+        value, low, high = (_number(row, f"{phase}_ms{end}") / 1e3 for end in ("", "_low", "_high"))
+        if 0 < value < math.inf:
             one = measured(name, phase, key, knobs, [value])
-            if processes > 1 and low > 0:
+            if (processes := int(row["processes"])) > 1 and 0 < low <= high < math.inf:
                 time = log_time_from_interval(Estimate(value, low, high, processes))
-                one = Measured(one.name, name, one.key, knobs, time, [value])
-            benchmarks.append(one)
-        value, low, high = (_number(row, f"test_accuracy{end}") for end in ("", "_low", "_high"))
-        accuracy = Estimate(value, low, high, int(row["seeds"]))
-        if accuracy.n:
-            accuracies[key] = Accuracy(accuracy)
-    place = {"id": "machine", "torch": "torch"}
-    known = {name: table[column].dropna() for name, column in place.items()}
-    return Side(
-        label,
-        {name: str(values.iloc[0]) if len(values) else "" for name, values in known.items()},
-        benchmarks,
-        accuracies,
-    )
+                one = replace(one, time=time, assumed=False)
+            yield one
 
 
-def _number(row: Mapping[str, Any], column: str) -> float:
+def _number(row: Mapping[Any, Any], column: str) -> float:
     value = row.get(column)
     return math.nan if value is None else float(value)
 
@@ -256,6 +256,6 @@ def from_pytest_files(files: list[PytestFile], label: str) -> Side:
 
 
 def _pytest_place(machine_info: Mapping[str, Any]) -> dict[str, str]:
-    cpu, own = machine_info.get("cpu") or {}, machine_info.get("lenet_bench") or {}
+    cpu, own = (value if isinstance(value, dict) else {} for value in map(machine_info.get, ("cpu", "lenet_bench")))
     place = {"cpu": cpu.get("brand_raw") or cpu.get("brand"), "cores": cpu.get("count"), **own}
     return {name: str(value or "") for name, value in place.items()}

@@ -84,8 +84,9 @@ def test_one_process_is_stored_as_such(results):
     [
         ("relu/step\t1.0", ":2: 2 columns"),
         ("relu/step\tfast\t1\t5\t1\tabc", ":2: could not convert"),
-        ("relu/step\t-1\t1\t5\t1\tabc", ":2: a time and a number of processes above 0"),
-        ("relu/step\tnan\t1\t5\t1\tabc", ":2: a time and a number of processes above 0"),
+        ("relu/step\t-1\t1\t5\t1\tabc", ":2: a time, a number of processes above 0"),
+        ("relu/step\t1\tinf\t5\t1\tabc", ":2: a time, a number of processes above 0"),
+        ("relu/step\tnan\t1\t5\t1\tabc", ":2: a time, a number of processes above 0"),
     ],
 )
 def test_a_damaged_line_is_named(tmp_path, line, told):
