@@ -1,7 +1,7 @@
 """Arguments in, printing out. Each command calls one thing that does the work, and turns its end into an exit code.
 
-0 done, 1 some trials failed, 2 bad input, 130 interrupted. Heavy modules are imported inside the commands that need
-them, so that `--help` is quick. Nothing is computed here.
+0 done, 1 some trials failed or something is slower, 2 bad input, 3 no verdict, 130 interrupted. Heavy modules are
+imported inside the commands that need them, so that `--help` is quick. Nothing is computed here.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from bench.cli_compare import baseline, compare
 from bench.gate_cli import gate_app
 
 if TYPE_CHECKING:
@@ -84,6 +85,8 @@ def is_for_people(error: Exception) -> bool:
         "TableError",
         "TrackingError",
         "LaunchError",
+        "SideError",
+        "FormatError",
         "GateError",
         "TreesError",
     }
@@ -349,6 +352,9 @@ def doctor(data_root: DataRoot = None, tracking_uri: Tracking = None, results: R
         if finding.remedy:
             out.print(f"                  {finding.remedy}", style="dim", soft_wrap=True)
 
+
+app.command()(compare)
+app.add_typer(baseline, name="baseline")
 
 if TYPE_CHECKING:
     from bench.products import Products
