@@ -117,7 +117,11 @@ def execute(request: Request, watcher: Watcher) -> tuple[Path, Gate]:
             ) from error
         trees = stack.enter_context(
             open_trees(
-                request.start, request.base, request.head, allow_dependency_change=request.allow_dependency_change
+                request.start,
+                request.base,
+                request.head,
+                allow_dependency_change=request.allow_dependency_change,
+                packages=("pytest", "pytest-benchmark") if request.pytest else ("torch",),
             )
         )
         started, seed = time.time(), random.SystemRandom().randrange(2**32)
