@@ -16,6 +16,7 @@ LAYERS = (
     ("bench.cli_compare", "bench.doctor", "bench.gate_cli", "bench.products"),
     ("bench.gate_report", "bench.plots", "bench.report"),
     ("bench.gate_run", "bench.tracking"),
+    ("bench.pytest_suite",),
     ("bench.compare", "bench.entry", "bench.gate", "bench.server", "bench.verdict_files", "bench.views"),
     ("bench.side",),
     ("bench.baseline", "bench.store", "bench.table"),
@@ -23,14 +24,17 @@ LAYERS = (
     ("bench.timing_stage",),
     ("bench.experiment", "bench.launch"),
     ("bench.forkserver",),
-    ("bench.pair_worker", "bench.worker"),
+    ("bench.pair_worker", "bench.pytest_worker", "bench.worker"),
     ("bench.timing",),
     (
         "bench.formats.bencher", "bench.formats.github_action", "bench.formats.junit", "bench.formats.markdown",
         "bench.formats.own_json", "bench.formats.pytest_benchmark", "bench.formats.text",
     ),
     ("bench.formats.numbers", "bench.log_time"),
-    ("bench.machine", "bench.record", "bench.statistics", "bench.trees", "bench.trial", "bench.verdict"),
+    (
+        "bench.collector", "bench.machine", "bench.record", "bench.statistics", "bench.trees", "bench.trial",
+        "bench.verdict",
+    ),
     ("bench", "bench.formats", "lenet"),
     ("lenet.training",),
     ("lenet.data", "lenet.networks", "lenet.schedule", "lenet.step"),
@@ -51,6 +55,7 @@ HOMES = {
     "pandas": {"bench.plots", "bench.products", "bench.report", "bench.table"},
     "scipy": {"bench.log_time", "bench.statistics"},
     "pydantic": {"bench.experiment"},
+    "pytest": {"bench.pytest_worker"},
     "typer": {"bench.cli", "bench.gate_cli"},
     "rich": {"bench.cli", "bench.gate_cli", "bench.progress", "bench.report"},
     "matplotlib": {"bench.plots"},
@@ -60,8 +65,8 @@ HOMES = {
 
 ONLY_INSIDE_FUNCTIONS = {"torchvision", "sklearn", "mlflow", "matplotlib", "jinja2"}
 ENTRY_POINTS = {
-    "bench.__main__", "bench.cli", "bench.forkserver", "bench.gate_cli", "bench.pair_worker", "bench.worker",
-    "lenet.vision",
+    "bench.__main__", "bench.cli", "bench.forkserver", "bench.gate_cli", "bench.pair_worker", "bench.pytest_worker",
+    "bench.worker", "lenet.vision",
 }  # fmt: skip
 """Modules that are run as commands, and may therefore end the process."""
 
