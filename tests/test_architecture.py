@@ -16,21 +16,24 @@ LAYERS = (
     ("bench.cli_compare", "bench.doctor", "bench.gate_cli", "bench.products"),
     ("bench.gate_report", "bench.plots", "bench.report"),
     ("bench.gate_run", "bench.tracking"),
-    ("bench.baseline", "bench.compare", "bench.verdict_files"),
+    ("bench.baseline", "bench.compare", "bench.pytest_suite", "bench.verdict_files"),
     ("bench.entry", "bench.gate", "bench.server", "bench.side", "bench.views"),
     ("bench.store", "bench.table"),
     ("bench.pairs", "bench.progress", "bench.runner", "bench.runs"),
     ("bench.timing_stage",),
     ("bench.experiment", "bench.launch"),
     ("bench.forkserver",),
-    ("bench.pair_worker", "bench.worker"),
+    ("bench.pair_worker", "bench.pytest_worker", "bench.worker"),
     ("bench.timing",),
     (
         "bench.formats.bencher", "bench.formats.github_action", "bench.formats.junit", "bench.formats.markdown",
         "bench.formats.own_json", "bench.formats.pytest_benchmark", "bench.formats.text",
     ),
     ("bench.formats.numbers", "bench.log_time"),
-    ("bench.machine", "bench.record", "bench.statistics", "bench.trees", "bench.trial", "bench.verdict"),
+    (
+        "bench.collector", "bench.machine", "bench.record", "bench.statistics", "bench.trees", "bench.trial",
+        "bench.verdict",
+    ),
     ("bench", "bench.formats", "lenet"),
     ("lenet.training",),
     ("lenet.data", "lenet.networks", "lenet.schedule", "lenet.step"),
@@ -41,7 +44,7 @@ LAYERS = (
 """From the top down. A module imports only from layers below its own; every module has its place here."""
 
 STILL_UPWARD = {("bench.side", "bench.baseline")}
-"""A circle, inside a function, that waits to be cut: reading any kind of side includes reading a baseline, which is one."""
+"""A circle, inside a function, that waits to be cut: reading any side includes reading a baseline, which is one."""
 
 HOMES = {
     "torch": {
@@ -54,6 +57,7 @@ HOMES = {
     "pandas": {"bench.plots", "bench.products", "bench.report", "bench.side", "bench.table"},
     "scipy": {"bench.log_time", "bench.statistics"},
     "pydantic": {"bench.experiment"},
+    "pytest": {"bench.pytest_worker"},
     "typer": {"bench.cli", "bench.cli_compare", "bench.gate_cli", "bench.verdict_files"},
     "rich": {"bench.cli", "bench.gate_cli", "bench.progress", "bench.report"},
     "matplotlib": {"bench.plots"},
@@ -63,8 +67,8 @@ HOMES = {
 
 ONLY_INSIDE_FUNCTIONS = {"torchvision", "sklearn", "mlflow", "matplotlib", "jinja2"}
 ENTRY_POINTS = {
-    "bench.__main__", "bench.cli", "bench.forkserver", "bench.gate_cli", "bench.pair_worker", "bench.worker",
-    "lenet.vision",
+    "bench.__main__", "bench.cli", "bench.forkserver", "bench.gate_cli", "bench.pair_worker", "bench.pytest_worker",
+    "bench.worker", "lenet.vision",
 }  # fmt: skip
 """Modules that are run as commands, and may therefore end the process."""
 
