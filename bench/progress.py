@@ -13,6 +13,7 @@ from collections.abc import Callable
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from bench.record import Record
 
@@ -20,9 +21,18 @@ STYLES = {"ok": "green", "failed": "red", "skipped": "yellow"}
 PLAIN_EVERY_S = 10.0  # without a terminal: a line at most this often
 
 
+class Output(Console):
+    """A console on which brackets in names stay brackets. A reader that goes away is the caller's matter."""
+
+    def on_broken_pipe(self) -> None:
+        """Rich would end the process, and a sweep with it."""
+        raise  # it is called while the exception is handled
+
+
 def make_console() -> Console:
     """Where everything is printed; as wide as a pipe needs when it is no terminal."""
-    return Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120)
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120
+    return Output(width=width, markup=False, highlight=False)
 
 
 class TerminalWatcher:
@@ -77,18 +87,18 @@ class TerminalWatcher:
         self._progress.update(self._task, advance=1, total=self._total, text=escape(text), refresh=True)
         if not self._console.is_terminal and time.monotonic() - self._told_s >= PLAIN_EVERY_S:
             self._told_s = time.monotonic()
-            self._console.print(f"{self._name}: {self._done} of {self._total} ({escape(text)})", highlight=False)
+            self._console.print(Text(f"{self._name}: {self._done} of {self._total} ({text})"))
 
     def recorded(self, record: Record) -> None:
         """Failures and skips are worth a line at once; successes come in the table."""
         if record.status != "ok":
             style = STYLES[record.status]
-            text = f"[{style}]{record.status}[/] {escape(record.name)}: {escape(record.reason)}"
+            text = Text.assemble((record.status, style), f" {record.name}: {record.reason}")
             self._console.print(text, highlight=False)
 
     def say(self, text: str) -> None:
         """One line."""
-        self._console.print(escape(text), highlight=False)
+        self._console.print(Text(text))
 
 
 class CountWatcher:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -111,4 +110,3 @@ def import_pytest_benchmark(
     with open_store(uri, results, patience_s=PATIENCE_S) as store:
         for file in read:
             print(f"{file.path}: {import_file(store, file)} to {mask(uri)}")
-    sys.stdout.flush()
