@@ -5,6 +5,7 @@ A run's records go in, read once as long as their file does not change; one smal
 
 from __future__ import annotations
 
+import functools
 import math
 import statistics
 from collections.abc import Sequence
@@ -42,7 +43,7 @@ class Draws:
             {phase: log_medians(blocks) for phase, blocks in samples.items()},
         )
 
-    @property
+    @functools.cached_property
     def accuracy(self) -> float:
         """Mean over the seeds; NaN without any."""
         return mean(self.seeds.values())
@@ -52,7 +53,7 @@ class Draws:
         """Of the step."""
         return self.times.get("step", {})
 
-    @property
+    @functools.cached_property
     def log_step(self) -> float:
         """Mean over the processes; NaN without any."""
         return mean(self.processes.values())

@@ -14,6 +14,7 @@ import pandas as pd
 
 from bench import report
 from bench.effects import main_effects
+from bench.page import write_html
 from bench.plots import draw_plots
 from bench.record import Run
 from bench.table import build_table, machine_warning, rank, select, to_markdown, write_table
@@ -48,7 +49,7 @@ def make_products(run: Run) -> Products:
     temporary = markdown.with_suffix(".md.part")
     temporary.write_text(report.report_markdown(run, table, ranked), encoding="utf-8")
     temporary.replace(markdown)
-    page = report.write_html(run, table, ranked, plots)
+    page = write_html(run, table, ranked, plots)
     warning = machine_warning(table)
     return Products(
         table=table,

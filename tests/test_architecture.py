@@ -15,6 +15,7 @@ LAYERS = (
     ("bench.cli",),
     ("bench.cli_compare", "bench.doctor", "bench.gate_cli", "bench.tracking_cli", "bench.tracking_worker"),
     ("bench.products",),
+    ("bench.page",),
     ("bench.gate_report", "bench.imported", "bench.plots", "bench.report"),
     ("bench.gate_run", "bench.model", "bench.tracking"),
     ("bench.baseline", "bench.compare", "bench.pytest_suite", "bench.sweep_run", "bench.verdict_files"),
@@ -57,14 +58,16 @@ HOMES = {
     "torchvision": {"lenet.vision"},
     "sklearn": {"lenet.files"},
     "mlflow": {"bench.model", "bench.sending", "bench.store", "bench.sweep_run"},
-    "pandas": {"bench.effects", "bench.plots", "bench.products", "bench.report", "bench.side", "bench.table"},
+    "pandas": {
+        "bench.effects", "bench.page", "bench.plots", "bench.products", "bench.report", "bench.side", "bench.table",
+    },
     "scipy": {"bench.log_time", "bench.statistics"},
     "pydantic": {"bench.experiment"},
     "pytest": {"bench.pytest_worker"},
     "typer": {"bench.tracking_cli", "bench.cli", "bench.cli_compare", "bench.gate_cli", "bench.verdict_files"},
     "rich": {"bench.cli", "bench.gate_cli", "bench.progress", "bench.report"},
     "matplotlib": {"bench.plots"},
-    "jinja2": {"bench.report"},
+    "jinja2": {"bench.page"},
 }  # fmt: skip
 """Who may import what is slow to import, at all."""
 
