@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from bench.cli_compare import baseline, compare
+from bench.compare_cli import baseline, compare
+from bench.gate_cli import gate_app
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,6 +29,8 @@ app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
     help="Sweeps LeNet variants, times them, and says what to trust.",
 )  # fmt: skip
+
+app.add_typer(gate_app, name="gate")
 
 File = Annotated[Path, typer.Argument(help="An experiment file, such as experiments/quick.toml.")]
 RunName = Annotated[str, typer.Argument(help="A run's folder, an experiment's name (its newest run), or 'latest'.")]
@@ -77,6 +80,8 @@ def is_for_people(error: Exception) -> bool:
         "LaunchError",
         "SideError",
         "FormatError",
+        "GateError",
+        "TreesError",
     }
     return type(error).__name__ in names
 

@@ -26,10 +26,10 @@ LISTED = 60  # rows of a Markdown ranking; the CSV has all
 
 
 def format_percent(value: float, low: float, high: float) -> str:
-    """A share with its interval: `98.91 ± 0.12 %`."""
+    """A share with its interval: `98.91 ± 0.12 %`; the wider side, where the interval is cut off at 0 or 1."""
     if math.isnan(value):
         return "-"
-    half = (high - low) / 2 * 100
+    half = max(high - value, value - low) * 100
     return f"{value * 100:.2f} %" if math.isnan(half) else f"{value * 100:.2f} ± {half:.2f} %"
 
 
@@ -38,7 +38,7 @@ def format_ms(value: float, low: float, high: float) -> str:
     if math.isnan(value):
         return "-"
     if math.isnan(low) or math.isnan(high):
-        return f"{value:.3g} ms"
+        return f"{float(f'{value:.3g}'):g} ms"
     half = (high - low) / 2
     digits = max(0, min(6, 1 - math.floor(math.log10(half)))) if half > 0 else 4
     return f"{value:.{digits}f} ms ± {half / value * 100:.1f} %"
@@ -63,30 +63,39 @@ def step_of(row: Any) -> str:
 
 def sentence(table: pd.DataFrame, ranked: pd.DataFrame) -> str:
     """The answer in one or two sentences: the best accuracy, the fastest within its noise, and what was lost."""
-    parts = []
-    learned = ranked.dropna(subset=["test_accuracy"])
-    timed = ranked.dropna(subset=["step_ms"])
-    if len(learned):
-        best = next(learned.itertuples())
-        parts.append(f"Best accuracy: {best.name} with {accuracy_of(best)}.")
-        equals = learned[learned["within_noise"]].dropna(subset=["step_ms"])
-        if len(equals):
-            fast = next(equals.sort_values("step_ms").itertuples())
-            same = "itself" if fast.name == best.name else fast.name
-            parts.append(
-                f"Fastest of the {len(equals)} that cannot be told from it: {same} at {step_of(fast)} a step"
-                + (f" and {accuracy_of(fast)}." if fast.name != best.name else ".")
-            )
-    elif len(timed):
-        fast = max(timed.itertuples(), key=lambda row: row.images_per_s)
-        parts.append(
-            f"Most images per second: {fast.name} with {format_count(fast.images_per_s)} ({step_of(fast)} a step)."
-        )
+    trained = ranked.dropna(subset=["test_accuracy"])
+    parts = _about_accuracy(trained) if len(trained) else _about_speed(ranked)
     for status in ("failed", "skipped"):
         count = int((table["status"] == status).sum())
         if count:
             parts.append(f"{count} of {len(table)} trials {status}.")
     return " ".join(parts) or "No trial has ended yet."
+
+
+def _about_accuracy(trained: pd.DataFrame) -> list[str]:
+    best = next(trained.itertuples())
+    step = "" if math.isnan(best.step_ms) else f", {step_of(best)} a step"
+    parts = [f"Best accuracy: {best.name} with {accuracy_of(best)}{step}."]
+    if not trained["learned"].any():
+        parts.append("No trial learned.")
+    equals = trained[trained["within_noise"]].dropna(subset=["step_ms"])
+    if len(equals) > 1:
+        fast = next(equals.sort_values("step_ms").itertuples())
+        what = f"{fast.name} with {accuracy_of(fast)}, {step_of(fast)} a step"
+        what = "the same" if fast.Index == best.Index else what
+        parts.append(f"Fastest of the {len(equals)} that cannot be told apart: {what}.")
+    return parts
+
+
+def _about_speed(ranked: pd.DataFrame) -> list[str]:
+    for phase, once in (("step", "a step"), ("backward", "a backward pass"), ("forward", "a forward pass")):
+        timed = ranked.dropna(subset=[f"{phase}_images_per_s"])
+        if len(timed):
+            fast = timed.loc[timed[f"{phase}_images_per_s"].idxmax()]
+            took = format_ms(fast[f"{phase}_ms"], fast[f"{phase}_ms_low"], fast[f"{phase}_ms_high"])
+            images_per_s = format_count(fast[f"{phase}_images_per_s"])
+            return [f"Most images per second: {fast['name']} with {images_per_s} ({took} {once})."]
+    return ["Nothing was trained or timed."] if len(ranked) else []
 
 
 @dataclass(frozen=True)
@@ -103,6 +112,14 @@ class Line:
     memory_mib: str
     note: str
 
+
+NARROW = (
+    (110, ("forward", "backward", "memory_mib")),
+    (76, ("images_per_s",)),
+    (64, ("note",)),
+    (50, ("step",)),
+)
+"""What a terminal of fewer columns goes without, so that the names stay."""
 
 HEADERS = ["#", "trial", "test accuracy", "forward", "backward", "step", "images/s", "MiB", ""]
 
@@ -133,21 +150,23 @@ def lines_of(table: pd.DataFrame, ranked: pd.DataFrame) -> list[Line]:
 
 
 def terminal_ranking(table: pd.DataFrame, ranked: pd.DataFrame, run: Run, width: int) -> Group:
-    """The ranking for a terminal of `width` columns, then what failed or was skipped; narrow ones go without the
-    phases.
+    """The ranking for a terminal of `width` columns, then what failed or was skipped; narrow ones go without some
+    columns.
     """
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
-    view = Table(title=f"{run.experiment['name']}, run {run.path.name}", title_justify="left", pad_edge=False, box=None)
-    fields = ["rank", "name", "accuracy", "forward", "backward", "step", "images_per_s", "memory_mib", "note"]
-    if width < 110:
-        fields = [name for name in fields if name not in ("forward", "backward", "memory_mib")]
-    headers = dict(zip(Line.__dataclass_fields__, HEADERS, strict=True))
-    for field in fields:
-        left = field in ("name", "note")
-        view.add_column(headers[field], justify="left" if left else "right", no_wrap=field != "name", overflow="fold")
+    title = Text(f"{run.experiment['name']}, run {run.path.name}")
+    view = Table(title=title, title_justify="left", pad_edge=False, box=None)
+    left_out = {field for least, fields in NARROW if width < least for field in fields}
+    for field, header in zip(Line.__dataclass_fields__, HEADERS, strict=True):
+        if field not in left_out:
+            if field in ("name", "note"):
+                view.add_column(header, overflow="fold", min_width=8)
+            else:
+                view.add_column(header, justify="right", no_wrap=True)
+    fields = [field for field in Line.__dataclass_fields__ if field not in left_out]
     lines, others = lines_of(table, ranked), []
     for line in lines:
         if line.rank:
@@ -210,7 +229,8 @@ def report_markdown(run: Run, table: pd.DataFrame, ranked: pd.DataFrame) -> str:
         parts += ["", "## Main effects", "", to_markdown(main_effects([run], table))]
     parts += ["", "## How it was measured", ""]
     parts += [f"- {escape_cell(line)}" for line in how_measured(run, table)]
-    parts += ["", f"Reproduce: `{experiment.get('command', '').replace('`', '')}`", ""]
+    command = " ".join(experiment.get("command", "").replace("`", "").split())
+    parts += ["", f"Reproduce: `{command}`", ""]
     return "\n".join(parts)
 
 

@@ -83,14 +83,18 @@ def lock(path: Path, message: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def machine_lock(watcher: Watcher) -> Iterator[None]:
-    """Waits until no other sweep of this machine is timing, and holds the others off meanwhile."""
+def machine_lock(watcher: Watcher, *, wait: bool = True) -> Iterator[None]:
+    """Waits until nothing else of this suite is timing on this machine, and holds the others off meanwhile. Raises
+    `BlockingIOError` instead of waiting if told not to.
+    """
     path = Path(tempfile.gettempdir()) / f"lenet-bench-timing-{os.getuid()}.lock"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            if not wait:
+                raise
             watcher.say("another sweep is timing on this machine; waiting for it to finish")
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

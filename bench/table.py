@@ -16,7 +16,7 @@ import pandas as pd
 
 from bench.record import Record, Run
 from bench.statistics import UNKNOWN, Estimate, mean_interval, median_interval
-from bench.trial import KNOBS, PHASES
+from bench.trial import KNOBS, PHASES, Trial
 from lenet.variant import nearest
 
 STEP_FORWARDS = 3  # multiply-accumulates of a step, in forward passes: forward, gradient of inputs, gradient of weights
@@ -39,7 +39,8 @@ def build_table(runs: Sequence[Run]) -> pd.DataFrame:
     `attempt`, `machine`, `torch`.
     """
     rows = [_row(record, run) for run in runs for record in run.records()]
-    table = pd.DataFrame(rows, columns=None if rows else ["name", "key", "status"])
+    nothing = _row(Record(key="", name="", trial=Trial().to_dict(), status=""), Run(Path(), {}, {}))
+    table = pd.DataFrame(rows, columns=list(nothing))
     for column in table.columns:
         if column not in TEXT and column not in KNOBS:
             table[column] = pd.to_numeric(table[column])
@@ -65,8 +66,8 @@ def _row(record: Record, run: Run) -> dict[str, Any]:
         "reason": record.reason,
         **{knob: knobs.get(knob) for knob in KNOBS},
         "test_accuracy": accuracy.value,
-        "test_accuracy_low": max(0.0, accuracy.low),
-        "test_accuracy_high": min(1.0, accuracy.high),
+        "test_accuracy_low": float(np.clip(accuracy.low, 0, 1)),  # which leaves NaN as it is
+        "test_accuracy_high": float(np.clip(accuracy.high, 0, 1)),
         "validation_accuracy": _mean(best),
         "seeds": len(done),
         "best_epoch": float(np.median([seed.best_epoch for seed in done])) if done else math.nan,
@@ -147,23 +148,27 @@ def write_table(run: Run, table: pd.DataFrame) -> list[Path]:
 
 def select(table: pd.DataFrame, where: str) -> pd.DataFrame:
     """The rows for which a pandas expression holds. Raises `TableError` for one that cannot be understood."""
+    asked = f"--where {' '.join(where.split())}"
     try:
-        chosen = table.query(where, engine="python")
+        holds = table.eval(where, engine="python")
     except pd.errors.UndefinedVariableError as error:
         name = (re.findall(r"'([^']*)'", str(error)) or [""])[0]
-        raise TableError(f"--where {where}: no column '{name}'; {nearest(name, table.columns)}") from error
+        raise TableError(f"{asked}: no column '{name}'; {nearest(name, table.columns)}") from error
     except Exception as error:  # the expression is a person's: whatever Python finds wrong with it
         reason = " ".join(str(error).split())
-        raise TableError(f"--where {where}: not an expression that pandas understands ({reason})") from error
-    if not isinstance(chosen, pd.DataFrame):
-        raise TableError(f"--where {where}: not a condition; write one, such as \"activation == 'relu'\"")
-    return chosen
+        raise TableError(f"{asked}: not an expression that pandas understands ({reason})") from error
+    if not isinstance(holds, pd.Series) or holds.dtype != bool:
+        raise TableError(f"{asked}: not a condition; write one, such as \"activation == 'relu'\"")
+    return table[holds]
 
 
 def escape_cell(value: object) -> str:
-    """A value as one cell of a Markdown table: nothing in it can end the cell, the row, or be taken for HTML."""
+    """A value as one cell of a Markdown table: nothing in it can end the cell, the row, or be taken for a link or HTML.
+
+    Underscores stay, since within a word they mean nothing.
+    """
     text = "" if value is None or (isinstance(value, float) and math.isnan(value)) else str(value)
-    text = " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|").replace("`", "\\`")
+    text = re.sub(r"([\\|`*\[\]])", r"\\\1", " ".join(text.split()))
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
@@ -185,7 +190,7 @@ def pareto_front(table: pd.DataFrame) -> pd.Series[bool]:
         and not bool(np.any((accuracy >= a) & (step <= s) & ((accuracy > a) | (step < s))))
         for a, s in zip(accuracy, step, strict=True)
     ]
-    return pd.Series(front, index=table.index)
+    return pd.Series(front, index=table.index, dtype=bool)
 
 
 def rank(table: pd.DataFrame, runs: Sequence[Run]) -> pd.DataFrame:
@@ -194,10 +199,14 @@ def rank(table: pd.DataFrame, runs: Sequence[Run]) -> pd.DataFrame:
     `learned`: more than twice as often right as a guess among the classes; `pareto` is the front of those alone.
 
     Ordered by accuracy, then by step time. `within_noise` marks the trials whose mean accuracy cannot be told from the
-    best one's: the 95 % interval of the difference over seeds (paired, since all trials share their seeds) includes 0,
-    or is not known. Trials without accuracy (synthetic data) are ordered by step time, and none is marked.
+    best one's: the 95 % interval of the difference over seeds (paired by seed, since all trials share them) includes
+    0, or is not known. Trials without accuracy (synthetic data) are ordered by step time, and none is marked.
     """
-    seeds = {record.key: record.seeds for run in runs for record in run.records()}
+    accuracies = {
+        (run.path.name, record.key): {seed.seed: seed.test_accuracy for seed in record.seeds}
+        for run in runs
+        for record in run.records()
+    }
     ranked = table[table["status"] == "ok"].sort_values(
         ["test_accuracy", "step_ms"], ascending=[False, True], na_position="last", kind="stable"
     )
@@ -206,12 +215,11 @@ def rank(table: pd.DataFrame, runs: Sequence[Run]) -> pd.DataFrame:
     ranked = ranked.assign(rank=range(1, len(ranked) + 1), learned=learned, pareto=front)
     if ranked.empty:
         return ranked.assign(within_noise=pd.Series(dtype=bool))
-    best = [seed.test_accuracy for seed in seeds[ranked["key"].iloc[0]]]
-    marks = []
-    for key in ranked["key"]:
-        own = [seed.test_accuracy for seed in seeds[key]]
-        pairs = [a - b for a, b in zip(best, own, strict=False) if a is not None and b is not None]
-        difference = mean_interval(pairs)
+    own = [accuracies[run, key] for run, key in zip(ranked["run"], ranked["key"], strict=True)]
+    best, marks = own[0], []
+    for other in own:
+        pairs = [(best[seed], other[seed]) for seed in best.keys() & other.keys()]
+        difference = mean_interval([a - b for a, b in pairs if a is not None and b is not None])
         marks.append(difference.n > 0 and not difference.low > 0)
     return ranked.assign(within_noise=marks)
 
@@ -228,16 +236,25 @@ def main_effects(runs: Sequence[Run], table: pd.DataFrame) -> pd.DataFrame:
     with `_low` and `_high`, `accuracy_share` and `step_share` (eta squared: the axis's share of the variance between
     the trials in its blocks; of the accuracy, and of the log step time). NaN where there is nothing to compare.
     """
-    wanted = set(table["key"])
-    trials = [_Measured(record) for run in runs for record in run.records() if record.key in wanted]
-    axes = {axis: values for run in runs for axis, values in run.experiment["axes"].items()}
+    wanted = set(zip(table["run"], table["key"], strict=True))
+    trials = [
+        (run.path, _Measured(record))
+        for run in runs
+        for record in run.records()
+        if (run.path.name, record.key) in wanted
+    ]
+    axes: dict[str, list[Any]] = {}
+    for run in runs:
+        for axis, values in run.experiment["axes"].items():
+            axes[axis] = list(dict.fromkeys([*axes.get(axis, []), *values]))
     rows = []
     for axis, levels in axes.items():
         others = [other for other in axes if other != axis]
         blocks: dict[tuple[Any, ...], dict[Any, _Measured]] = {}
-        for trial in trials:
+        for path, trial in trials:
             if trial.ok:
-                blocks.setdefault(tuple(trial.knobs[other] for other in others), {})[trial.knobs[axis]] = trial
+                block = (path, *(trial.knobs[other] for other in others))
+                blocks.setdefault(block, {})[trial.knobs[axis]] = trial
         compared = [block for block in blocks.values() if len(block) > 1]
         accuracy_share = _share([{level: t.accuracy for level, t in block.items()} for block in compared])
         step_share = _share([{level: t.log_step for level, t in block.items()} for block in compared])
@@ -306,9 +323,15 @@ def _share(blocks: Sequence[Mapping[Any, float]]) -> float:
 
 
 def machine_warning(table: pd.DataFrame) -> str | None:
-    """One line if times of different machines, torch versions or thread counts stand in one table."""
-    timed = table.dropna(subset=["step_ms"]) if "step_ms" in table else table.iloc[:0]
-    mixed = {column: sorted(map(str, timed[column].unique())) for column in ("machine", "torch")}
+    """One line if times of different machines or torch versions, or of runs at different thread counts, stand in one
+    table.
+    """
+    timed = table.dropna(subset=["step_ms"])
+    columns = ["machine", "torch"]
+    # An axis of threads within one run was asked for, and stands in the trials' names.
+    if timed.groupby("run")["threads"].agg(frozenset).nunique() > 1:
+        columns.append("threads")
+    mixed = {column: sorted(map(str, timed[column].unique())) for column in columns}
     mixed = {column: values for column, values in mixed.items() if len(values) > 1}
     if not mixed:
         return None

@@ -9,15 +9,16 @@ import subprocess
 import sys
 from pathlib import Path
 
-import made_runs
 import noise
 import numpy as np
 import pytest
+import timed_runs
 from scipy.stats import binom
 
 from bench.compare import NO_VERDICT, PASS, REGRESSION, compare
 from bench.log_time import LogTime, compare_times, log_time, log_time_from_interval
-from bench.side import Side, SideError, from_run, measured, read_side
+from bench.side import Side, SideError, from_run, measured
+from bench.sources import read_side
 from bench.statistics import median_interval
 from bench.table import build_table, write_table
 
@@ -35,7 +36,7 @@ def make(results):
     """Makes a run of SECONDS, another seed each time."""
 
     def make(name, seconds=SECONDS, **changes):
-        return made_runs.make_run(
+        return timed_runs.make_run(
             results / "gate" / name, seconds, **{"seed": len(list(results.glob("*/*"))), **changes}
         )
 
@@ -120,7 +121,7 @@ def test_nothing_in_common_is_no_verdict(make):
     comparison = compare(from_run(make("a", {"relu": 1e-3})), from_run(make("b", {"tanh": 1e-3})))
     assert comparison.exit_code == NO_VERDICT
     assert verdicts(comparison)["relu/step"] == "missing"
-    assert compare(Side("x", made_runs.MACHINE, []), Side("y", made_runs.MACHINE, [])).exit_code == NO_VERDICT
+    assert compare(Side("x", timed_runs.MACHINE, []), Side("y", timed_runs.MACHINE, [])).exit_code == NO_VERDICT
 
 
 @pytest.mark.parametrize("change", [{"id": "m2"}, {"torch": "2.12.0"}, {"id": ""}])
