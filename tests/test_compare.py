@@ -143,6 +143,26 @@ def test_other_threads_are_refused(make):
     assert all(one.verdict == "unknown" and "threads 1 and 2" in one.note for one in comparison.verdicts)
 
 
+def test_other_threads_of_one_trial_withhold_the_pass_but_not_the_other_verdicts(make):
+    sides = []
+    for name, threads, slower in (("a", 1, 1.0), ("b", 2, 1.0), ("c", 2, 1.2)):
+        one, two = from_run(make(name, {"relu": slower * 1e-3})), from_run(make(f"{name}2", base={"threads": threads}))
+        for measured_ in two.benchmarks:
+            object.__setattr__(measured_, "name", measured_.name.replace(f"-{threads}/", "/several/"))
+        sides.append(Side(one.label, one.place, one.benchmarks + two.benchmarks))
+    same = compare(sides[0], sides[1])
+    assert verdicts(same)["relu/step"] == "same"
+    assert verdicts(same)["relu/several/step"] == "unknown"
+    assert same.exit_code == NO_VERDICT
+    assert compare(sides[0], sides[2]).exit_code == REGRESSION
+
+
+def test_a_trial_that_broke_on_another_machine_is_no_verdict(make):
+    comparison = compare(from_run(make("a")), from_run(make("b", failed=["relu"], machine={"id": "m2"})))
+    assert verdicts(comparison)["relu/step"] == "failed"
+    assert comparison.exit_code == NO_VERDICT
+
+
 def test_another_trial_under_the_same_name_is_not_compared(make):
     a = from_run(make("a", base={"epochs": 3}))
     for one in (b := from_run(make("b", base={"epochs": 4}))).benchmarks:
