@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,7 @@ LAYERS = (
     ("lenet.files", "lenet.initialize"),
     ("lenet.layers", "lenet.vision"),
     ("lenet.variant",),
-)
+)  # fmt: skip
 """From the top down. A module imports only from layers below its own; every module has its place here."""
 
 HOMES = {
@@ -107,6 +108,12 @@ def imports(module):
 def test_every_module_has_a_layer_and_every_layer_its_modules():
     listed = [module for layer in LAYERS for module in layer]
     assert sorted(listed) == sorted(TREES)
+
+
+def test_every_package_is_installed():
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    folders = [path.parent for package in ("bench", "lenet") for path in (ROOT / package).rglob("__init__.py")]
+    assert sorted(listed) == sorted(".".join(folder.relative_to(ROOT).parts) for folder in folders)
 
 
 @pytest.mark.parametrize("module", TREES)
