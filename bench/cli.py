@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from bench.cli_compare import baseline, compare
+from bench.compare_cli import baseline, compare
 from bench.gate_cli import gate_app
 
 if TYPE_CHECKING:
