@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime
 import fnmatch
 import json
 import random
 import time
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +19,8 @@ from typing import Any
 
 from bench import machine
 from bench.experiment import Experiment, read_experiment
-from bench.gate import Decision, GateError, Settings, decide, run_gate
+from bench.gate import Decision, decide, run_gate
+from bench.gate_settings import GateError, Settings, read_settings
 from bench.launch import LaunchError
 from bench.pairs import Benchmark, Pair, PairSource
 from bench.record import Journal, write_json
@@ -32,6 +31,7 @@ from lenet.variant import nearest
 
 SCHEMA = 1
 EXPERIMENT = Path("experiments") / "gate.toml"
+ABOUT = {"base", "head", "dirty", "machine", "started_s", "seconds", "notes", "seed", "benchmarks"}
 STRIKES = 2  # deaths of one side at one benchmark, in fresh processes, after which it counts as failing there
 
 
@@ -95,6 +95,8 @@ def read_gate(path: Path) -> Gate:
         if values.pop("schema") != SCHEMA:
             raise GateError(f"{file}: of another version of the gate; this one reads schema {SCHEMA}")
         settings, pairs = Settings(**values.pop("settings")), [Pair(**pair) for pair in values.pop("pairs")]
+        if missing := ABOUT - values["about"].keys():
+            raise GateError(f"{file}: not a gate's file (about: without {', '.join(sorted(missing))})")
         return Gate(settings=settings, pairs=pairs, **values)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise GateError(f"{file}: not a gate's file ({' '.join(str(error).split())})") from error
@@ -144,43 +146,6 @@ def execute(request: Request, watcher: Watcher) -> tuple[Path, Gate]:
         with contextlib.suppress(OSError):
             logs.rmdir()  # stays if a process had something to say
         return folder, gate
-
-
-def read_settings(tree: Path, changes: dict[str, Any]) -> tuple[Settings, list[str]]:
-    """`[tool.lenet-bench.gate]` of a tree's pyproject.toml, overlaid by `changes`; and what a reader must know of it.
-
-    `accepted` is a list of tables: `benchmark` (name or pattern), `reason`, `until` (a date, after which it is void).
-    Raises `GateError` for unknown keys and for values of the wrong kind.
-    """
-    file = tree / "pyproject.toml"
-    try:
-        content = tomllib.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    except tomllib.TOMLDecodeError as error:
-        raise GateError(f"pyproject.toml: not TOML: {error}") from error
-    values: dict[str, Any] = dict(content.get("tool", {}).get("lenet-bench", {}).get("gate", {}))
-    known = {one.name: type(one.default) for one in dataclasses.fields(Settings)}
-    notes, accepted = [], {}
-    for entry in values.pop("accepted", []):
-        if not isinstance(entry, dict) or set(entry) != {"benchmark", "reason", "until"}:
-            raise GateError(f"[tool.lenet-bench.gate] accepted: {entry!r} needs benchmark, reason and until (a date)")
-        if not isinstance(entry["until"], datetime.date):
-            raise GateError(
-                f"[tool.lenet-bench.gate] accepted: until = {entry['until']!r} is not a date like 2026-12-31"
-            )
-        if entry["until"] < datetime.date.today():
-            notes.append(f"accepted entry for {entry['benchmark']} is void since {entry['until']}")
-        else:
-            accepted[entry["benchmark"]] = f"{entry['reason']} (until {entry['until']})"
-    for name, value in (values := {**values, **changes}).items():
-        if name not in known:
-            raise GateError(f"[tool.lenet-bench.gate]: unknown key '{name}'; {nearest(name, known)}")
-        if name in ("floors", "tolerances"):
-            right = isinstance(value, dict) and all(isinstance(one, float | int) for one in value.values())
-        else:
-            right = isinstance(value, bool) == (known[name] is bool) and isinstance(value, float | int) and value >= 0
-        if not right:
-            raise GateError(f"[tool.lenet-bench.gate] {name}: {value!r} is not what it takes")
-    return Settings(**{**values, "accepted": accepted}), notes
 
 
 def plan(trees: Trees, request: Request, notes: list[str]) -> tuple[Experiment, list[Benchmark], list[str]]:
@@ -244,7 +209,7 @@ class _Recorder:
     def measure(self, stage: str, count: int, benchmarks: Sequence[Benchmark]) -> list[Pair]:
         self._watcher.stage(stage, count)
         left, pairs, whole = list(benchmarks), [], 0
-        while whole < count:
+        while left and whole < count:
             pair = self._source.measure(stage, self._number, left)
             self._number += 1
             if pair.died:
