@@ -91,8 +91,13 @@ class Settings:
         return min(self.routing, self.floor_of(name))
 
 
+def fits(name: str, pattern: str) -> bool:
+    """Whether a benchmark has this name, or one of this pattern: `test_sum[10]` is a name, brackets and all."""
+    return name == pattern or fnmatch.fnmatchcase(name, pattern)
+
+
 def _lookup(values: Mapping[str, float], name: str, otherwise: float) -> float:
-    return next((value for pattern, value in values.items() if fnmatch.fnmatchcase(name, pattern)), otherwise)
+    return next((value for pattern, value in values.items() if fits(name, pattern)), otherwise)
 
 
 def check_settings(settings: Settings, benchmarks: int) -> None:
@@ -210,7 +215,7 @@ def _judge(settings: Settings, name: str, pairs: Sequence[Pair], p: float, alpha
     floor, tolerance = math.log1p(settings.floor_of(name)), math.log1p(settings.tolerance_of(name))
     if p <= alpha and shift.value >= floor:
         verdict, note = SLOWER, ""
-        reason = next((why for pattern, why in settings.accepted.items() if fnmatch.fnmatchcase(name, pattern)), None)
+        reason = next((why for pattern, why in settings.accepted.items() if fits(name, pattern)), None)
         if reason is not None:
             verdict, note = ACCEPTED, f"slower, accepted: {reason}"
     elif upper_bound(d) < tolerance:
@@ -231,7 +236,7 @@ def judge_availability(
 
     **Arguments:**
 
-    - `base`, `head`: names of the benchmarks that either side's experiment file asks for.
+    - `base`, `head`: names of the benchmarks that either side asks for.
     """
     failed = {side: {n: r for pair in pairs for n, r in pair.failed[side].items()} for side in ("base", "head")}
     verdicts = []
@@ -245,7 +250,7 @@ def judge_availability(
         elif name in failed["head"]:
             verdicts.append(Verdict(name, UNKNOWN, note=f"fails on both sides: {failed['head'][name]}"))
         elif name in failed["base"] or name not in base:
-            why = failed["base"].get(name, "not in base's experiment file")
+            why = failed["base"].get(name, "not in base")
             verdicts.append(Verdict(name, NEW, note=f"nothing to compare with: {why}"))
     return verdicts
 

@@ -324,6 +324,12 @@ class WorkerProcess:
             self._process.stdin.write(line.encode() + b"\n")
             self._process.stdin.flush()
 
+    def close_input(self) -> None:
+        """Nothing more will be written: a worker that reads until then may end."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+
     def receive(self, limit_s: float) -> dict[str, Any] | None:
         """The worker's next line; None, and `failure` says why, if it dies, says something that is not JSON, or is
         silent for `limit_s` seconds.
