@@ -1,7 +1,7 @@
 """Arguments in, printing out. Each command calls one thing that does the work, and turns its end into an exit code.
 
-0 done, 1 some trials failed, 2 bad input, 130 interrupted. Heavy modules are imported inside the commands that need
-them, so that `--help` is quick. Nothing is computed here.
+0 done, 1 some trials failed or something is slower, 2 bad input, 3 no verdict, 130 interrupted. Heavy modules are
+imported inside the commands that need them, so that `--help` is quick. Nothing is computed here.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from bench.cli_compare import baseline, compare
 from bench.gate_cli import gate_app
 
 if TYPE_CHECKING:
@@ -53,14 +54,22 @@ def main() -> None:
         sys.argv.remove("--debug")
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
-        app(prog_name="lenet-bench")
+        try:
+            app(prog_name="lenet-bench")
+        finally:
+            sys.stdout.flush()  # here, where a reader that has gone can still be met without a word
     except SystemExit as error:
         if isinstance(error.__context__, typer.Exit) and error.code == INTERRUPTED:
             raise KeyboardInterrupt from error  # typer would end without a word
+        if isinstance(error.__context__, BrokenPipeError):
+            end_unread()
         raise
-    except BrokenPipeError:  # `lenet-bench table | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        sys.exit(OK)
+    except BrokenPipeError:
+        end_unread()
+    except OSError as error:
+        if debug:
+            raise
+        end(f"{error.filename}: {error.strerror}" if error.filename else str(error), FAILED)
     except Exception as error:
         if debug or not is_for_people(error):
             raise
@@ -77,6 +86,8 @@ def is_for_people(error: Exception) -> bool:
         "TableError",
         "TrackingError",
         "LaunchError",
+        "SideError",
+        "FormatError",
         "GateError",
         "TreesError",
     }
@@ -85,15 +96,33 @@ def is_for_people(error: Exception) -> bool:
 
 def end(message: str, code: int) -> NoReturn:
     """One line on standard error, and the exit code."""
-    print(f"lenet-bench: {message}", file=sys.stderr)
+    print(f"lenet-bench: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(code)
 
 
+def end_unread() -> NoReturn:
+    """Whoever read has seen enough: `lenet-bench table | head`."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.exit(OK)
+
+
 def console() -> Console:
-    """Where everything is printed; as wide as a pipe needs when it is no terminal."""
+    """Where everything is printed; as wide as a pipe needs when it is no terminal. Brackets in names stay brackets."""
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120)
+    class Output(Console):
+        def on_broken_pipe(self) -> None:
+            raise  # rich would end the process, and a sweep with it
+
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120
+    return Output(width=width, markup=False, highlight=False)
+
+
+def warn(out: Console, word: str, text: object) -> None:
+    """A line that begins with a coloured word."""
+    from rich.text import Text
+
+    out.print(Text.assemble((word, "yellow"), f" {text}"), soft_wrap=True)
 
 
 @app.command()
@@ -109,6 +138,8 @@ def run(
     no_track: Annotated[bool, typer.Option("--no-track", help="Leave MLflow out; it need not be installed.")] = False,
 ) -> None:
     """Runs an experiment: trains, times, records, ranks."""
+    from bench.launch import LaunchError
+    from bench.machine import quiet_warning
     from bench.progress import TerminalWatcher
     from bench.record import RecordError
     from bench.runner import BadInputError, Sweep
@@ -125,30 +156,24 @@ def run(
     else:
         assert file is not None
         experiment, folder = start_run(file, settings or [], results, sys.argv[1:], ask=offer_resume)
-    with contextlib.suppress(ImportError):
-        from bench.machine import quiet_warning
-
-        warning = quiet_warning()
-        if warning:
-            out.print(f"[yellow]warning[/] {warning}", highlight=False)
+    if warning := quiet_warning():
+        warn(out, "warning", warning)
     try:
         with TerminalWatcher(out) as watcher:
             sweep = Sweep(experiment, folder, options, watcher)
-            out.print(
-                f"{experiment.name}: {sweep.remaining} of {len(experiment.trials)} trials to run", highlight=False
-            )
+            out.print(f"{experiment.name}: {sweep.remaining} of {len(experiment.trials)} trials to run")
             if experiment.question:
-                out.print(experiment.question, style="italic", highlight=False)
+                out.print(experiment.question, style="italic")
             sweep.execute()
         show(folder, out, tracking_uri, results, track=not no_track)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, BrokenPipeError):
         end(
             f"interrupted; nothing finished is lost. Continue with: lenet-bench run --resume {folder.path}", INTERRUPTED
         )
     except BadInputError:
         discard_if_empty(folder)
         raise
-    except RecordError as error:
+    except (RecordError, LaunchError) as error:
         end(f"{error}. Continue with: lenet-bench run --resume {folder.path}", FAILED)
     sys.exit(FAILED if any(record.status == "failed" for record in folder.records()) else OK)
 
@@ -163,11 +188,11 @@ def offer_resume(path: Path, done: int, total: int) -> bool:
 
 
 def make_options(jobs: int | None, data_root: Path | None, download: bool) -> Options:
+    from bench.machine import usable_cores
     from bench.runner import Options
     from lenet.files import data_root as find_data_root
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return Options(jobs=jobs or cores, data_root=find_data_root(data_root).resolve(), download=download)
+    return Options(jobs=jobs or usable_cores(), data_root=find_data_root(data_root).resolve(), download=download)
 
 
 def show(folder: Run, out: Console, tracking_uri: str | None, results: Path, *, track: bool) -> None:
@@ -177,17 +202,16 @@ def show(folder: Run, out: Console, tracking_uri: str | None, results: Path, *, 
     products = make_products(folder)
     out.print()
     out.print(products.ranking(out.width))
-    out.print(products.sentence, highlight=False)
+    out.print(products.sentence)
     for warning in products.warnings:
-        out.print(f"[yellow]warning[/] {warning}", highlight=False)
-    out.print(f"\nfiles   {folder.path}/", highlight=False, soft_wrap=True)
+        warn(out, "warning", warning)
+    out.print(f"\nfiles   {folder.path}/", soft_wrap=True)
     for path in products.paths:
-        out.print(f"        {path.relative_to(folder.path)}", highlight=False, soft_wrap=True)
+        out.print(f"        {path.relative_to(folder.path)}", soft_wrap=True)
     if track:
         print_sync(folder, out, tracking_uri, results, products)
     else:
-        out.print("mlflow  left out (--no-track); send it later with: "
-                  f"lenet-bench sync {folder.path}", highlight=False, soft_wrap=True)  # fmt: skip
+        out.print(f"mlflow  left out; send it with: lenet-bench sync {folder.path}", soft_wrap=True)
 
 
 @app.command()
@@ -200,12 +224,11 @@ def plan(file: File, settings: Settings = None, jobs: Annotated[int | None, type
     out = console()
     for number, named in enumerate(experiment.trials, start=1):
         mark = "  (baseline)" if named.trial == experiment.baseline else ""
-        out.print(f"{number:4d}  {named.trial.key}  {named.name}{mark}", highlight=False)
+        out.print(f"{number:4d}  {named.trial.key}  {named.name}{mark}", soft_wrap=True)
     training_s, timing_s = estimate_s(experiment, jobs or make_options(jobs, None, False).jobs)
     out.print(
         f"\n{len(experiment.trials)} trials x seeds {', '.join(map(str, experiment.seeds))}; roughly "
-        f"{training_s / 60:.1f} min of training and {timing_s / 60:.1f} min of timing",
-        highlight=False,
+        f"{training_s / 60:.1f} min of training and {timing_s / 60:.1f} min of timing"
     )
 
 
@@ -263,11 +286,11 @@ def print_sync(folder: Run, out: Console, uri: str | None, results: Path, produc
         done = sync(folder, store, table=products.table, artifacts=products.paths)
         found = links(folder, store, table=products.table)
     except TrackingError as error:
-        out.print(f"[yellow]mlflow[/]  {error}", highlight=False, soft_wrap=True)
+        warn(out, "mlflow ", error)
         return
-    out.print(f"mlflow  {mask(store)}: {done}", highlight=False, soft_wrap=True)
+    out.print(f"mlflow  {mask(store)}: {done}", soft_wrap=True)
     for line in found.lines():
-        out.print(f"        {line}", highlight=False, soft_wrap=True)
+        out.print(f"        {line}", soft_wrap=True)
 
 
 @app.command()
@@ -315,17 +338,22 @@ def ui(
 @app.command()
 def doctor(data_root: DataRoot = None, tracking_uri: Tracking = None, results: Results = RESULTS) -> None:
     """Says what was found on this machine, what is missing, and the command that mends it."""
+    from rich.text import Text
+
     from bench.doctor import examine
 
     out = console()
     options = make_options(None, data_root, False)
-    marks = {True: "[green]ok[/]  ", False: "[red]no[/]  ", None: "[yellow]--[/]  "}
+    marks = {True: ("ok  ", "green"), False: ("no  ", "red"), None: ("--  ", "yellow")}
     findings = examine(options.data_root, results, tracking_uri)
     for finding in findings:
-        out.print(f"{marks[finding.ok]}{finding.topic:<14}{finding.text}", highlight=False, soft_wrap=True)
+        out.print(Text.assemble(marks[finding.ok], f"{finding.topic:<14}{finding.text}"), soft_wrap=True)
         if finding.remedy:
-            out.print(f"                  {finding.remedy}", style="dim", highlight=False, soft_wrap=True)
+            out.print(f"                  {finding.remedy}", style="dim", soft_wrap=True)
 
+
+app.command()(compare)
+app.add_typer(baseline, name="baseline")
 
 if TYPE_CHECKING:
     from bench.products import Products

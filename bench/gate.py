@@ -154,7 +154,7 @@ def judge_availability(
 
     **Arguments:**
 
-    - `base`, `head`: names of the benchmarks that either side's experiment file asks for.
+    - `base`, `head`: names of the benchmarks that either side asks for.
     """
     failed = {side: {n: r for pair in pairs for n, r in pair.failed[side].items()} for side in ("base", "head")}
     verdicts = []
@@ -168,7 +168,7 @@ def judge_availability(
         elif name in failed["head"]:
             verdicts.append(Verdict(name, UNKNOWN, note=f"fails on both sides: {failed['head'][name]}"))
         elif name in failed["base"] or name not in base:
-            why = failed["base"].get(name, "not in base's experiment file")
+            why = failed["base"].get(name, "not in base")
             verdicts.append(Verdict(name, NEW, note=f"nothing to compare with: {why}"))
     return verdicts
 

@@ -32,11 +32,18 @@ def gate(
     experiment: Annotated[Path, typer.Option(help="The benchmarks' file in the checkout.")] = Path(
         "experiments/gate.toml"
     ),
+    pytest: Annotated[
+        str,
+        typer.Option(metavar="PATH", help="A pytest-benchmark suite in the checkout instead: tests/benchmarks."),
+    ] = "",
     alpha: Annotated[float | None, typer.Option(help="Chance of failing a change that does nothing (0.01).")] = None,
     floor: Annotated[float | None, typer.Option(help="A smaller slowdown never fails (0.02).")] = None,
     tolerance: Annotated[float | None, typer.Option(help="What a pass rules out (0.05).")] = None,
     screen_pairs: Pairs = None,
     confirm_pairs: Pairs = None,
+    extend_pairs: Annotated[int | None, typer.Option(min=0, hidden=True)] = None,
+    alternations: Annotated[int | None, typer.Option(min=1, hidden=True)] = None,
+    block_ms: Annotated[float | None, typer.Option(min=0.1, hidden=True)] = None,
     allow_removed: Annotated[bool, typer.Option("--allow-removed", help="Benchmarks may disappear.")] = False,
     allow_dependency_change: Annotated[
         bool, typer.Option("--allow-dependency-change", help="Give base an environment of its own.")
@@ -57,11 +64,13 @@ def gate(
 
     given = {
         "alpha": alpha, "floor": floor, "tolerance": tolerance, "screen_pairs": screen_pairs,
-        "confirm_pairs": confirm_pairs, "allow_removed": allow_removed or None, "strict": strict or None,
+        "confirm_pairs": confirm_pairs, "extend_pairs": extend_pairs, "alternations": alternations,
+        "block_ms": block_ms, "allow_removed": allow_removed or None, "strict": strict or None,
     }  # fmt: skip
     request = Request(
         start=Path.cwd(), base=base, head=head, results=results, data_root=find_data_root(data_root),
-        experiment=experiment, only=only or [], wait=not no_wait, allow_dependency_change=allow_dependency_change,
+        experiment=experiment, pytest=pytest, only=only or [], wait=not no_wait,
+        allow_dependency_change=allow_dependency_change,
         changes={name: value for name, value in given.items() if value is not None},
     )  # fmt: skip
     with TerminalWatcher(Console(stderr=True)) as watcher:

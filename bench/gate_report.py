@@ -68,7 +68,8 @@ def _next(gate: Gate, decision: Decision) -> list[str]:
     if not slower:
         return []
     head = "." if gate.about["dirty"] else gate.about["head"][:12]
-    command = ["lenet-bench", "gate", "--base", gate.about["base"][:12], "--head", head, "--only", slower[0]]
+    suite = ["--pytest", gate.about["pytest"]] if gate.about.get("pytest") else []
+    command = ["lenet-bench", "gate", "--base", gate.about["base"][:12], "--head", head, *suite, "--only", slower[0]]
     return [
         f"to measure only this one again: {shlex.join(command)}",
         'to accept it, in pyproject.toml under [tool.lenet-bench.gate]: accepted = [{ benchmark = "'

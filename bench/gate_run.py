@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fnmatch
 import json
 import random
 import time
@@ -20,9 +19,10 @@ from typing import Any
 from bench import machine
 from bench.experiment import Experiment, read_experiment
 from bench.gate import Decision, decide, run_gate
-from bench.gate_settings import GateError, Settings, read_settings
+from bench.gate_settings import GateError, Settings, fits, read_settings
 from bench.launch import LaunchError
-from bench.pairs import Benchmark, Pair, PairSource
+from bench.pairs import Benchmark, Pair, PairSource, Suite, TrialSuite
+from bench.pytest_suite import PytestSuite
 from bench.record import Journal, write_json
 from bench.runner import check_devices, machine_lock
 from bench.timing_stage import Watcher
@@ -42,7 +42,10 @@ class Request:
     **Arguments:**
 
     - `start`: a folder in the checkout. `base`, `head`: as in `bench.trees.open_trees`.
-    - `experiment`: the benchmarks' file, relative to the checkout. `only`: patterns of benchmark names; empty: all.
+    - `experiment`: the benchmarks' file, relative to the checkout.
+    - `pytest`: a file or folder of tests to take the benchmarks from instead; then nothing is trained, and the
+      checkout need not hold a network at all.
+    - `only`: patterns of benchmark names; empty: all.
     - `results`: the gate's folder is made below it. `data_root`: where the accuracy's data are.
     - `wait`: whether to wait for another measurement on this machine to end.
     - `changes`: settings given on the command line; they go before those of the head's pyproject.toml.
@@ -54,6 +57,7 @@ class Request:
     results: Path
     data_root: Path
     experiment: Path = EXPERIMENT
+    pytest: str = ""
     only: Sequence[str] = ()
     wait: bool = True
     allow_dependency_change: bool = False
@@ -68,7 +72,7 @@ class Gate:
 
     - `settings`, `pairs`, `trained`: what `bench.gate.decide` needs, and `base_names`, `head_names`.
     - `about`: what was compared: `base`, `head` (commits), `dirty`, `machine`, `started_s`, `seconds`, `notes`,
-      `seed`, `benchmarks`.
+      `seed`, `benchmarks`, `pytest`.
     """
 
     settings: Settings
@@ -120,16 +124,27 @@ def execute(request: Request, watcher: Watcher) -> tuple[Path, Gate]:
         )
         started, seed = time.time(), random.SystemRandom().randrange(2**32)
         settings, notes = read_settings(trees.path("head"), request.changes)
-        experiment, benchmarks, base_names = plan(trees, request, notes)
+        suite: Suite = TrialSuite()
+        experiment = None
+        if request.pytest:
+            suite = tests = PytestSuite(request.pytest)
+            benchmarks, base_names = tests.plan(trees, request.only, notes)
+        else:
+            experiment, benchmarks, base_names = plan(trees, request, notes)
         folder = request.results.resolve() / "gate" / time.strftime("%Y%m%d-%H%M%S", time.localtime(started))
         logs = folder / "logs"
         logs.mkdir(parents=True)
         source = PairSource(
-            trees, logs, alternations=settings.alternations, block_s=settings.block_ms / 1e3, draw=random.Random(seed)
+            trees,
+            logs,
+            alternations=settings.alternations,
+            block_s=settings.block_ms / 1e3,
+            draw=random.Random(seed),
+            suite=suite,
         )
         recorder = _Recorder(source, Journal(folder / "pairs.jsonl"), watcher)
         pairs = run_gate(settings, [one for one in benchmarks if one.name in base_names], recorder.measure)
-        trained = _train(experiment, request, source, watcher)
+        trained = _train(experiment, request, source, watcher) if experiment else {}
         about = {
             "base": trees.commits["base"],
             "head": trees.commits["head"],
@@ -140,6 +155,7 @@ def execute(request: Request, watcher: Watcher) -> tuple[Path, Gate]:
             "notes": notes,
             "seed": seed,
             "benchmarks": [dataclasses.asdict(one) for one in benchmarks],
+            "pytest": request.pytest,
         }
         gate = Gate(settings, base_names, [one.name for one in benchmarks], pairs, trained, about)
         write_json(folder / "gate.json", gate.to_dict())
@@ -186,7 +202,7 @@ def plan(trees: Trees, request: Request, notes: list[str]) -> tuple[Experiment, 
 
 
 def _is_chosen(name: str, patterns: Sequence[str]) -> bool:
-    return not patterns or any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+    return not patterns or any(fits(name, pattern) for pattern in patterns)
 
 
 def list_benchmarks(experiment: Experiment) -> list[Benchmark]:

@@ -74,11 +74,16 @@ class Settings:
 
     def reason_of(self, name: str) -> str | None:
         """Why one benchmark may be slower, if it may."""
-        return next((why for pattern, why in self.accepted.items() if fnmatch.fnmatchcase(name, pattern)), None)
+        return next((why for pattern, why in self.accepted.items() if fits(name, pattern)), None)
+
+
+def fits(name: str, pattern: str) -> bool:
+    """Whether a benchmark has this name, or one of this pattern: `test_sum[10]` is a name, brackets and all."""
+    return name == pattern or fnmatch.fnmatchcase(name, pattern)
 
 
 def _lookup(values: Mapping[str, float], name: str, otherwise: float) -> float:
-    return next((value for pattern, value in values.items() if fnmatch.fnmatchcase(name, pattern)), otherwise)
+    return next((value for pattern, value in values.items() if fits(name, pattern)), otherwise)
 
 
 def check_settings(settings: Settings, benchmarks: int) -> None:

@@ -60,13 +60,17 @@ def compare_times(base: LogTime, head: LogTime, confidence: float = 0.95) -> tup
     """
     difference = head.mean - base.mean
     variance = base.error**2 + head.error**2
-    if math.isnan(variance) or math.isnan(difference):
-        return Estimate(math.exp(difference), math.nan, math.nan, 0), math.nan
+    if not (math.isfinite(variance) and math.isfinite(difference)):
+        return Estimate(_exp(difference), math.nan, math.nan, 0), math.nan
     if variance == 0:
-        return Estimate(math.exp(difference), math.exp(difference), math.exp(difference), 0), float(difference == 0)
+        return Estimate(_exp(difference), _exp(difference), _exp(difference), 0), float(difference == 0)
     lost = base.error**4 / base.degrees + head.error**4 / head.degrees
     degrees = min(variance**2 / lost if lost else math.inf, 1e9)
     error = math.sqrt(variance)
     margin = float(stdtrit(degrees, (1 + confidence) / 2)) * error
     p = 2 * float(stdtr(degrees, -abs(difference) / error))
-    return Estimate(math.exp(difference), math.exp(difference - margin), math.exp(difference + margin), int(degrees)), p
+    return Estimate(_exp(difference), _exp(difference - margin), _exp(difference + margin), int(degrees)), p
+
+
+def _exp(value: float) -> float:
+    return math.exp(value) if not value > 700 else math.inf

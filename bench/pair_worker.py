@@ -15,39 +15,50 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TextIO
 
 CONTROL = "control"
 WARM_UP_S = 0.05
 Block = Callable[[int], tuple[float, float]]
+Emit = Callable[[dict[str, Any]], None]
 
 
 def main() -> int:
     """Reads the task, says what could be built, then runs blocks until standard input closes."""
+    commands, emit = open_channel()
+    task = json.loads(commands.readline())
+    try:
+        serve(task, commands, emit)
+    except Exception as error:
+        emit({"kind": "broken", "reason": describe(error)})
+    return 0
+
+
+def open_channel() -> tuple[TextIO, Emit]:
+    """Commands from and results to the parent, on descriptors of their own: what the judged code prints goes to
+    standard error and cannot damage a line, and what it reads from standard input is empty.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL)  # die with the parent
-    # Results get the real standard output; whatever else prints goes to standard error and cannot damage a line.
-    results = os.fdopen(os.dup(1), "w", buffering=1)
+    commands, results = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w", buffering=1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
     os.dup2(2, 1)
 
     def emit(message: dict[str, Any]) -> None:
         results.write(json.dumps(message, allow_nan=False) + "\n")
         results.flush()
 
-    task = json.loads(sys.stdin.readline())
-    try:
-        serve(task, emit)
-    except Exception as error:
-        emit({"kind": "broken", "reason": describe(error)})
-    return 0
+    return commands, emit
 
 
-def serve(task: dict[str, Any], emit: Callable[[dict[str, Any]], None]) -> None:
+def serve(task: dict[str, Any], commands: TextIO, emit: Emit) -> None:
     """Runs one task: `train` (accuracy of trials and seeds) or `time` (blocks on command)."""
-    timing = load_judge("timing")
+    timing, collector = load_judge("timing"), load_judge("collector")
     check_origin(Path(task["tree"]))
     import torch
 
@@ -69,11 +80,10 @@ def serve(task: dict[str, Any], emit: Callable[[dict[str, Any]], None]) -> None:
             blocks[benchmark["name"]] = make_block(timing, subjects[key], benchmark["phase"])
         except Exception as error:
             failed[benchmark["name"]] = describe(error)
-    if task["core"] is not None and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {task["core"]})
+    bind(task["core"])
     emit({"kind": "ready", "failed": failed})
-    with timing.quiet_collector():
-        for line in sys.stdin:
+    with collector.quiet_collector():
+        for line in commands:
             command = json.loads(line)
             try:
                 emit(obey(command, blocks[command["benchmark"]]))
@@ -81,8 +91,18 @@ def serve(task: dict[str, Any], emit: Callable[[dict[str, Any]], None]) -> None:
                 emit({"kind": "failed", "reason": describe(error)})
 
 
+def bind(core: int | None) -> None:
+    """Keeps this process on one core, where the system can."""
+    if core is not None and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {core})
+
+
 def obey(command: dict[str, Any], block: Block) -> dict[str, Any]:
-    """`warm_up`: runs a while, answers with seconds an iteration. `block`: runs some iterations, timed."""
+    """`warm_up`: runs a while, answers with seconds an iteration. `block`: runs some iterations, timed. `end`: no more
+    will be asked of this benchmark.
+    """
+    if command["kind"] == "end":
+        return {"kind": "ended"}
     if command["kind"] == "warm_up":
         started, iterations, each = time.perf_counter(), 1, 0.0
         while time.perf_counter() - started < WARM_UP_S:
@@ -105,11 +125,11 @@ def load_judge(name: str) -> ModuleType:
     return module
 
 
-def check_origin(tree: Path) -> None:
-    """Raises unless every part of `lenet` and `bench` that is loaded lies in the judged tree."""
+def check_origin(tree: Path, packages: Collection[str] = ("lenet", "bench")) -> None:
+    """Raises unless every part of the judged packages that is loaded lies in the judged tree."""
     for name, module in list(sys.modules.items()):
-        if name.split(".")[0] in ("lenet", "bench") and module.__file__:
-            file = Path(module.__file__).resolve()
+        if name.split(".")[0] in packages and getattr(module, "__file__", None):
+            file = Path(str(module.__file__)).resolve()
             if not file.is_relative_to(tree.resolve()):
                 raise RuntimeError(f"{name} was imported from {file}, not from {tree.resolve()}")
 
@@ -133,12 +153,22 @@ def control_block() -> Block:
 
     matrix = torch.randn(96, 96, generator=torch.Generator().manual_seed(0))
 
+    def work() -> None:
+        torch.tanh(torch.mm(matrix, matrix)).sum()
+        total = 0
+        for number in range(2_000):
+            total += number
+
+    return time_calls(work)
+
+
+def time_calls(call: Callable[[], object]) -> Block:
+    """A block that is timed as a whole, so that the clock's own cost vanishes in it."""
+
     def block(iterations: int) -> tuple[float, float]:
-        cpu_started, started, total = time.process_time(), time.perf_counter(), 0
+        cpu_started, started = time.process_time(), time.perf_counter()
         for _ in range(iterations):
-            torch.tanh(torch.mm(matrix, matrix)).sum()
-            for number in range(2_000):
-                total += number
+            call()
         return time.perf_counter() - started, time.process_time() - cpu_started
 
     return block

@@ -7,6 +7,8 @@ Two trees and a list of benchmarks go in; raw blocks of both sides come out, pai
         draw: which side starts first, which link leads to which tree, one hash seed for both, the order of benchmarks
         start both; each builds its benchmarks and is bound to the same core
         for each benchmark: warm both up, then `alternations` times: a block of either side, in coin-flipped order
+
+What the sides run, and how they are started, is a `Suite`: trials here, tests in `bench.pytest_suite`.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from bench.launch import START_LIMIT_S, LaunchError, WorkerProcess
 from bench.machine import worker_environment
@@ -26,16 +28,48 @@ from bench.trees import SIDES, Trees
 
 CONTROL = "control"
 BLOCK_LIMIT_S = 60.0  # a block is asked to last milliseconds
+FEWEST_ALTERNATIONS = 5  # of a benchmark that takes longer than a block should
 SCRIPT = Path(__file__).with_name("pair_worker.py")
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """One thing that is timed: a phase of a trial. `name` is unique; `trial` is `Trial.to_dict()`."""
+    """One thing that is timed: a phase of a trial (as of `Trial.to_dict()`), or a test. `name` is unique."""
 
     name: str
-    phase: str
-    trial: dict[str, Any]
+    phase: str = ""
+    trial: dict[str, Any] = field(default_factory=dict)
+
+
+class Suite(Protocol):
+    """What both sides of a pair run. `begin_limit_s`: what getting ready for one benchmark may take."""
+
+    script: Path
+    begin_limit_s: float
+
+    def describe(self, link: Path, benchmarks: Iterable[Benchmark]) -> dict[str, Any]:
+        """Its part of the first line that a side reads."""
+
+    def order(self, names: Sequence[str], draw: random.Random) -> list[str]:
+        """The order in which both sides run the benchmarks and the control."""
+
+
+class TrialSuite:
+    """Phases of trials, in a new random order each pair."""
+
+    script = SCRIPT
+    begin_limit_s = BLOCK_LIMIT_S
+
+    def describe(self, link: Path, benchmarks: Iterable[Benchmark]) -> dict[str, Any]:
+        """One thread, and each benchmark whole."""
+        return {
+            "threads": 1,
+            "benchmarks": [{"name": b.name, "phase": b.phase, "trial": b.trial} for b in benchmarks],
+        }
+
+    def order(self, names: Sequence[str], draw: random.Random) -> list[str]:
+        """Any: they are all built before the first is run."""
+        return draw.sample([CONTROL, *names], len(names) + 1)
 
 
 @dataclass(frozen=True)
@@ -76,15 +110,25 @@ class PairSource:
 
     - `trees`: both sides. `logs`: a folder for the processes' standard error.
     - `alternations`: blocks of either side, a benchmark and pair. `block_s`: what a block is calibrated to last.
-    - `draw`: the source of every coin flip.
+    - `draw`: the source of every coin flip. `suite`: what is run.
     - `iterations`: how often a block runs each benchmark: counted on base when first seen, then the same for both
-      sides and all pairs.
+      sides and all pairs. What takes longer than a block should runs once a block, and in fewer blocks.
     """
 
-    def __init__(self, trees: Trees, logs: Path, *, alternations: int, block_s: float, draw: random.Random) -> None:
+    def __init__(
+        self,
+        trees: Trees,
+        logs: Path,
+        *,
+        alternations: int,
+        block_s: float,
+        draw: random.Random,
+        suite: Suite | None = None,
+    ) -> None:
         self._trees, self._logs, self._alternations, self._block_s = trees, logs, alternations, block_s
-        self._draw = draw
+        self._draw, self._suite = draw, suite or TrialSuite()
         self.iterations: dict[str, int] = {}
+        self._shortened: dict[str, int] = {}
         cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
         self._core = cores[-1] if cores else None
 
@@ -105,11 +149,20 @@ class PairSource:
                         raise LaunchError(f"the {side} side cannot be run: {ready['reason']}")
                     pair.failed[side].update(ready["failed"])
                 unable = {name for names in pair.failed.values() for name in names}
-                names = [CONTROL, *(b.name for b in benchmarks if b.name not in unable)]
-                for busy in draw.sample(names, len(names)):
-                    self._alternate(pair, busy, sides)
+                order = self._suite.order([b.name for b in benchmarks if b.name not in unable], draw)
+                for place, busy in enumerate(order):
+                    following = next((name for name in order[place + 1 :] if name != CONTROL), None)
+                    self._alternate(pair, busy, following, sides)
+                    going = {side: process for side, process in sides.items() if busy not in pair.failed[side]}
+                    end = {"kind": "end", "benchmark": busy}
+                    _note_failures(pair, busy, {s: _command(s, p, end, START_LIMIT_S) for s, p in going.items()})
             except _Died as death:
                 pair.died.extend([death.side, busy, str(death)])
+            else:
+                for process in sides.values():
+                    process.close_input()
+                for process in sides.values():
+                    process.receive(START_LIMIT_S)  # nothing more comes: it returns when the side has ended by itself
         return pair
 
     def _start(self, side: str, pair: Pair, benchmarks: Iterable[Benchmark]) -> WorkerProcess:
@@ -117,29 +170,33 @@ class PairSource:
         task = {
             "kind": "time",
             "tree": str(self._trees.path(side)),
-            "threads": 1,
             "core": self._core,
-            "benchmarks": [{"name": b.name, "phase": b.phase, "trial": b.trial} for b in benchmarks],
+            "seed": pair.hash_seed,
+            **self._suite.describe(link, benchmarks),
         }
         return WorkerProcess(
-            task, side_environment(link, pair.hash_seed), self._logs / f"{side}-{pair.number}.log", self._command(side)
+            task,
+            side_environment(link, pair.hash_seed),
+            self._logs / f"{side}-{pair.number}.log",
+            side_command(self._trees, side, self._suite.script),
         )
 
-    def _command(self, side: str) -> list[str]:
-        return [self._trees.pythons[side], "-P", str(SCRIPT)]
-
-    def _alternate(self, pair: Pair, name: str, sides: dict[str, WorkerProcess]) -> None:
+    def _alternate(self, pair: Pair, name: str, following: str | None, sides: dict[str, WorkerProcess]) -> None:
         """All blocks of one benchmark. A failure that a process survives is noted and ends it here."""
         order = self._draw.sample(SIDES, 2)
-        warm = {side: _command(side, sides[side], {"kind": "warm_up", "benchmark": name}) for side in order}
+        begin, limit_s = {"kind": "warm_up", "benchmark": name, "following": following}, self._suite.begin_limit_s
+        warm = {side: _command(side, sides[side], begin, limit_s) for side in order}
         if _note_failures(pair, name, warm):
             return
         if name not in self.iterations:
-            self.iterations[name] = max(1, round(self._block_s / max(warm["base"]["seconds"], 1e-9)))
+            share = self._block_s / max(warm["base"]["seconds"], 1e-9)
+            self.iterations[name] = max(1, round(share))
+            if share < 1:
+                self._shortened[name] = max(FEWEST_ALTERNATIONS, round(self._alternations * share))
         pair.iterations[name] = self.iterations[name]
         command = {"kind": "block", "benchmark": name, "iterations": self.iterations[name]}
         blocks = []
-        for _ in range(self._alternations):
+        for _ in range(min(self._alternations, self._shortened.get(name, self._alternations))):
             order = self._draw.sample(SIDES, 2)
             done = {side: _command(side, sides[side], command) for side in order}
             if _note_failures(pair, name, done):
@@ -161,7 +218,8 @@ class PairSource:
                     "trainings": trainings,
                 }
                 environment = side_environment(self._trees.link(side, "base"), 0)
-                process = WorkerProcess(task, environment, self._logs / f"train-{side}.log", self._command(side))
+                command = side_command(self._trees, side, SCRIPT)
+                process = WorkerProcess(task, environment, self._logs / f"train-{side}.log", command)
                 sides[side] = stack.enter_context(process)
             trained: dict[str, list[dict[str, Any]]] = {side: [] for side in SIDES}
             for side, process in sides.items():
@@ -174,11 +232,16 @@ class PairSource:
         return trained
 
 
+def side_command(trees: Trees, side: str, script: Path) -> list[str]:
+    """The judge's script, run by a side's interpreter; the judge's folder stays off its path."""
+    return [trees.pythons[side], "-P", str(script)]
+
+
 def side_environment(link: Path, hash_seed: int) -> dict[str, str]:
     """The environment of one side; the two differ in nothing but one letter of a path."""
     return {
         **worker_environment(1),
-        "PYTHONPATH": str(link),
+        "PYTHONPATH": os.pathsep.join([str(link), *([str(link / "src")] if (link / "src").is_dir() else [])]),
         "PYTHONHASHSEED": str(hash_seed),
         "PYTHONDONTWRITEBYTECODE": "1",
         "KINETO_LOG_LEVEL": "99",
@@ -193,9 +256,11 @@ def _receive(side: str, process: WorkerProcess, limit_s: float) -> dict[str, Any
     return message
 
 
-def _command(side: str, process: WorkerProcess, command: dict[str, Any]) -> dict[str, Any]:
+def _command(
+    side: str, process: WorkerProcess, command: dict[str, Any], limit_s: float = BLOCK_LIMIT_S
+) -> dict[str, Any]:
     process.answer(json.dumps(command))
-    return _receive(side, process, BLOCK_LIMIT_S)
+    return _receive(side, process, limit_s)
 
 
 def _note_failures(pair: Pair, name: str, answers: dict[str, dict[str, Any]]) -> bool:

@@ -71,4 +71,7 @@ def format_table(runs: Sequence[Run], form: str, *, where: str | None, effects: 
         return str(table.to_json(orient="records", indent=1))
     if form == "md" or effects:
         return to_markdown(table)
-    return report.terminal_ranking(table, rank(table, runs), runs[0], width)
+    ranking = report.terminal_ranking(table, rank(table, runs), runs[0], width)
+    if warning := machine_warning(table):
+        ranking.renderables.append(warning)
+    return ranking

@@ -10,6 +10,7 @@ import time
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from bench.record import Record
 
@@ -66,15 +67,15 @@ class TerminalWatcher:
         self._progress.update(self._task, advance=1, total=self._total, text=escape(text), refresh=True)
         if not self._console.is_terminal and time.monotonic() - self._told_s >= PLAIN_EVERY_S:
             self._told_s = time.monotonic()
-            self._console.print(f"{self._name}: {self._done} of {self._total} ({escape(text)})", highlight=False)
+            self._console.print(Text(f"{self._name}: {self._done} of {self._total} ({text})"))
 
     def recorded(self, record: Record) -> None:
         """Failures and skips are worth a line at once; successes come in the table."""
         if record.status != "ok":
             style = STYLES[record.status]
-            text = f"[{style}]{record.status}[/] {escape(record.name)}: {escape(record.reason)}"
+            text = Text.assemble((record.status, style), f" {record.name}: {record.reason}")
             self._console.print(text, highlight=False)
 
     def say(self, text: str) -> None:
         """One line."""
-        self._console.print(escape(text), highlight=False)
+        self._console.print(Text(text))

@@ -10,7 +10,9 @@ again).
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import glob
 import json
 import math
 import os
@@ -253,8 +255,10 @@ class Run:
             machine = json.loads((path / "machine.json").read_text())
         except FileNotFoundError as error:
             raise RecordError(f"{path}: not a run's folder ({Path(error.filename).name} is missing)") from error
-        except (OSError, json.JSONDecodeError) as error:
+        except (OSError, ValueError) as error:
             raise RecordError(f"{path}: cannot be read ({error})") from error
+        if not isinstance(machine, dict) or not isinstance(experiment, dict) or "trials" not in experiment:
+            raise RecordError(f"{path}: experiment.json or machine.json is not what a run leaves")
         return cls(path, experiment, machine)
 
     @property
@@ -282,11 +286,14 @@ def find_run(results: Path, name: str) -> Path:
 
     Raises `RecordError` if there is none.
     """
-    for path in (Path(name), results / name):
-        if (path / "experiment.json").is_file():
-            return path
-    pattern = "*/*/experiment.json" if name == "latest" else f"{name}/*/experiment.json"
-    found = sorted(results.glob(pattern), key=lambda path: path.parent.name) if name.strip("/. ") else []
+    found: list[Path] = []
+    with contextlib.suppress(OSError):  # a name that is too long to be one
+        for path in (Path(name), results / name):
+            if (path / "experiment.json").is_file():
+                return path
+        if name.strip("/. ") and not Path(name).is_absolute():
+            pattern = "*/*" if name == "latest" else f"{glob.escape(name)}/*"
+            found = sorted(results.glob(f"{pattern}/experiment.json"), key=lambda path: path.parent.name)
     if not found:
         raise RecordError(
             f"{name}: no such run, neither as a folder nor under {results}; `lenet-bench runs` lists them"

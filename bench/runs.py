@@ -121,7 +121,7 @@ def find_unfinished(experiment: Experiment, results: Path) -> Run | None:
 
 
 def list_runs(results: Path) -> list[str]:
-    """One line a run, newest last: folder, trials by status, question."""
+    """One line a run, newest last: folder, trials by status."""
     lines = []
     for file in sorted(results.glob("*/*/experiment.json"), key=lambda path: path.parent.name):
         try:

@@ -5,7 +5,7 @@
 A header is a mapping. Every key may be missing:
 
 - `title`: one line. `base`, `head`: what was compared, in a person's words.
-- `outcome`: `pass`, `regression` or `no verdict`; `summary`: the same in one line.
+- `outcome`: `pass`, `inconclusive`, `regression` or `no verdict`; `summary`: the same with counts, in one line.
 - `notes`: a list of lines that a reader must know.
 - `machine`: as `bench.machine.fingerprint` gives it. `commit`: the head's. `started_s`: seconds since the epoch.
 - `settings`: a mapping: tolerance, alpha and the like.

@@ -179,7 +179,8 @@ def time_trials(task: dict[str, Any], emit: Emit, acknowledgements: TextIO) -> N
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler that counts memory prints to the log otherwise
     import torch
 
-    from bench.timing import Subject, build_subject, measure_peak_memory, quiet_collector, run_block, warm_up
+    from bench.collector import quiet_collector
+    from bench.timing import Subject, build_subject, measure_peak_memory, run_block, warm_up
     from bench.trial import Trial
 
     torch.set_flush_denormal(True)

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -12,47 +13,55 @@ ROOT = Path(__file__).resolve().parents[1]
 LAYERS = (
     ("bench.__main__",),
     ("bench.cli",),
-    ("bench.doctor", "bench.products"),
-    ("bench.plots", "bench.report"),
-    ("bench.tracking",),
-    ("bench.entry", "bench.server", "bench.views"),
+    ("bench.doctor", "bench.gate_cli", "bench.products"),
+    ("bench.gate_report", "bench.plots", "bench.report"),
+    ("bench.gate_run", "bench.tracking"),
+    ("bench.entry", "bench.gate", "bench.server", "bench.views"),
     ("bench.store", "bench.table"),
-    ("bench.progress", "bench.runner", "bench.runs"),
+    ("bench.pairs", "bench.progress", "bench.runner", "bench.runs"),
     ("bench.timing_stage",),
     ("bench.experiment", "bench.launch"),
     ("bench.forkserver",),
-    ("bench.worker",),
+    ("bench.pair_worker", "bench.worker"),
     ("bench.timing",),
-    ("bench.machine", "bench.record", "bench.statistics", "bench.trial"),
-    ("bench", "lenet"),
+    (
+        "bench.formats.bencher", "bench.formats.github_action", "bench.formats.junit", "bench.formats.markdown",
+        "bench.formats.own_json", "bench.formats.pytest_benchmark", "bench.formats.text",
+    ),
+    ("bench.formats.numbers", "bench.log_time"),
+    ("bench.machine", "bench.record", "bench.statistics", "bench.trees", "bench.trial", "bench.verdict"),
+    ("bench", "bench.formats", "lenet"),
     ("lenet.training",),
     ("lenet.data", "lenet.networks", "lenet.schedule", "lenet.step"),
     ("lenet.files", "lenet.initialize"),
     ("lenet.layers", "lenet.vision"),
     ("lenet.variant",),
-)
+)  # fmt: skip
 """From the top down. A module imports only from layers below its own; every module has its place here."""
 
 HOMES = {
     "torch": {
-        "bench.forkserver", "bench.timing", "bench.worker", "lenet.data", "lenet.initialize", "lenet.layers",
-        "lenet.networks", "lenet.step", "lenet.training", "lenet.vision",
+        "bench.forkserver", "bench.pair_worker", "bench.timing", "bench.worker", "lenet.data", "lenet.initialize",
+        "lenet.layers", "lenet.networks", "lenet.step", "lenet.training", "lenet.vision",
     },
     "torchvision": {"lenet.vision"},
     "sklearn": {"lenet.files"},
     "mlflow": {"bench.store", "bench.tracking"},
     "pandas": {"bench.plots", "bench.products", "bench.report", "bench.table"},
-    "scipy": {"bench.statistics"},
+    "scipy": {"bench.log_time", "bench.statistics"},
     "pydantic": {"bench.experiment"},
-    "typer": {"bench.cli"},
-    "rich": {"bench.cli", "bench.progress", "bench.report"},
+    "typer": {"bench.cli", "bench.gate_cli"},
+    "rich": {"bench.cli", "bench.gate_cli", "bench.progress", "bench.report"},
     "matplotlib": {"bench.plots"},
     "jinja2": {"bench.report"},
 }  # fmt: skip
 """Who may import what is slow to import, at all."""
 
 ONLY_INSIDE_FUNCTIONS = {"torchvision", "sklearn", "mlflow", "matplotlib", "jinja2"}
-ENTRY_POINTS = {"bench.__main__", "bench.cli", "bench.forkserver", "bench.worker", "lenet.vision"}
+ENTRY_POINTS = {
+    "bench.__main__", "bench.cli", "bench.forkserver", "bench.gate_cli", "bench.pair_worker", "bench.worker",
+    "lenet.vision",
+}  # fmt: skip
 """Modules that are run as commands, and may therefore end the process."""
 
 TREES = {
@@ -94,6 +103,12 @@ def test_every_module_has_a_layer_and_every_layer_its_modules():
     assert sorted(listed) == sorted(TREES)
 
 
+def test_every_package_is_installed():
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    folders = [path.parent for package in ("bench", "lenet") for path in (ROOT / package).rglob("__init__.py")]
+    assert sorted(listed) == sorted(".".join(folder.relative_to(ROOT).parts) for folder in folders)
+
+
 @pytest.mark.parametrize("module", TREES)
 def test_imports_run_downward(module):
     own = {target for target, _ in imports(module) if target.partition(".")[0] in ("bench", "lenet")}
@@ -115,9 +130,10 @@ def test_heavy_libraries_stay_at_home(library):
         assert all(users.values()), f"{library} is imported with the module"
 
 
-def test_the_command_line_imports_only_typer_before_it_knows_the_command():
-    early = {target.partition(".")[0] for target, inside in imports("bench.cli") if not inside}
-    assert early - sys.stdlib_module_names == {"typer"}
+@pytest.mark.parametrize("module", ["bench.cli", "bench.gate_cli"])
+def test_the_command_line_imports_only_typer_before_it_knows_the_command(module):
+    early = {target for target, inside in imports(module) if not inside}
+    assert {t for t in early if t.partition(".")[0] not in sys.stdlib_module_names} <= {"typer", "bench.gate_cli"}
 
 
 def test_nobody_imports_the_worker_but_the_fork_server():

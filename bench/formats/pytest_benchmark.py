@@ -72,24 +72,28 @@ def read_pytest_benchmark(path: Path) -> PytestFile:
         ) from error
     return PytestFile(
         path=path,
-        machine_info=content.get("machine_info") or {},
-        commit_info=content.get("commit_info") or {},
+        machine_info=_mapping(content.get("machine_info")),
+        commit_info=_mapping(content.get("commit_info")),
         datetime=str(content.get("datetime") or ""),
         benchmarks=benchmarks,
     )
 
 
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
 def _read_benchmark(entry: Mapping[str, Any]) -> PytestBenchmark:
     stats = dict(entry["stats"])
     seconds = [float(value) for value in stats.pop("data", None) or []]
-    if not float(stats["median"]) > 0:
+    if not 0 < float(stats["median"]) < math.inf:
         raise ValueError(f"a median above 0: {stats['median']!r}")
     return PytestBenchmark(
         name=str(entry["name"]),
         fullname=str(entry.get("fullname") or entry["name"]),
         group=str(entry.get("group") or ""),
-        params=dict(entry.get("params") or {}),
-        extra_info=dict(entry.get("extra_info") or {}),
+        params=_mapping(entry.get("params")),
+        extra_info=_mapping(entry.get("extra_info")),
         stats=stats,
         seconds=seconds,
     )
