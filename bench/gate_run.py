@@ -12,7 +12,7 @@ import itertools
 import json
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -100,6 +100,7 @@ def read_gate(path: Path) -> Gate:
         if values.pop("schema") != SCHEMA:
             raise GateError(f"{file}: of another version of the gate; this one reads schema {SCHEMA}")
         settings, pairs = Settings(**values.pop("settings")), [Pair(**pair) for pair in values.pop("pairs")]
+        values.pop("decision", None)  # made anew
         if missing := ABOUT - values["about"].keys():
             raise GateError(f"{file}: not a gate's file (about: without {', '.join(sorted(missing))})")
         return Gate(settings=settings, pairs=pairs, **values)
@@ -137,7 +138,7 @@ def _compare(trees: Trees, request: Request, watcher: Watcher) -> tuple[Path, Ga
         benchmarks, base_names = tests.plan(trees, request.only, notes)
     else:
         experiment, benchmarks, base_names = plan(trees, request, notes)
-        trainings = list_trainings(experiment, request.only)
+        trainings = list_trainings(experiment, {one.name for one in benchmarks})
         if trainings:
             check_seeds(settings, len(experiment.seeds), len({one["name"] for one in trainings}))
     folder = make_folder(request.results, started)
@@ -155,6 +156,9 @@ def _compare(trees: Trees, request: Request, watcher: Watcher) -> tuple[Path, Ga
     recorder = _Recorder(source, Journal(folder / "pairs.jsonl"), watcher)
     pairs = run_gate(settings, [one for one in benchmarks if one.name in base_names], recorder.measure)
     trained = {}
+    broken = {name for pair in pairs for names in pair.failed.values() for name in names}
+    working = {one.name for one in benchmarks} - broken
+    trainings = [one for one in trainings if one["name"] in {name.rpartition("/")[0] for name in working}]
     if trainings:
         watcher.stage("accuracy", 1)
         trained = source.train(trainings, request.data_root)
@@ -271,13 +275,13 @@ class _Recorder:
         return pairs
 
 
-def list_trainings(experiment: Experiment, only: Sequence[str]) -> list[dict[str, Any]]:
-    """Every trial on real data with every seed, as `PairSource.train` takes them."""
+def list_trainings(experiment: Experiment, names: Collection[str]) -> list[dict[str, Any]]:
+    """Every trial on real data among the named benchmarks, with every seed, as `PairSource.train` takes them."""
     return [
         {"name": named.name, "seed": seed, "trial": named.trial.to_dict()}
         for named in experiment.trials
         if named.trial.recipe.data != "synthetic"
         and named.trial.placement.device == "cpu"
-        and any(_is_chosen(f"{named.name}/{phase}", only) for phase in experiment.timing.phases)
+        and any(f"{named.name}/{phase}" in names for phase in experiment.timing.phases)
         for seed in experiment.seeds
     ]

@@ -64,7 +64,13 @@ def git(folder: Path, *arguments: str) -> str:
     """What git prints. Raises `TreesError` with its last line."""
     try:
         done = subprocess.run(
-            ["git", *arguments], cwd=folder, capture_output=True, text=True, check=False, errors="surrogateescape"
+            ["git", *arguments],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            errors="surrogateescape",
+            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},  # the checkout is only read
         )
     except OSError as error:
         raise TreesError(f"git cannot be run ({error.strerror}); it is needed to compare revisions") from error
