@@ -116,7 +116,11 @@ def execute(request: Request, watcher: Watcher) -> tuple[Path, Gate]:
         with (
             machine_lock(watcher, wait=request.wait),
             open_trees(
-                request.start, request.base, request.head, allow_dependency_change=request.allow_dependency_change
+                request.start,
+                request.base,
+                request.head,
+                allow_dependency_change=request.allow_dependency_change,
+                packages=("pytest", "pytest-benchmark") if request.pytest else ("torch",),
             ) as trees,
         ):
             return _compare(trees, request, watcher)

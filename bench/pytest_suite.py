@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import random
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -78,9 +79,17 @@ class PytestSuite:
             message = process.receive(START_LIMIT_S)
             if message is None:
                 assert process.failure is not None
-                errors = [line for line in read_tail(log).splitlines() if line.startswith(("E ", "ERROR"))]
-                raise GateError(f"--pytest {self.path}: not collected on {side}: {(errors or process.failure[1:])[0]}")
+                reason = _find_error(read_tail(log)) or process.failure[1]
+                raise GateError(f"--pytest {self.path}: cannot be collected on {side}: {reason}")
         return message
+
+
+def _find_error(log: str) -> str:
+    """The line in which pytest says why it did not start, or "": its last line is something else."""
+    for mark in (r"^E +(.*)", r"error: (.*)", r"^ERROR: (.*)"):
+        if found := re.search(mark, log, re.MULTILINE):
+            return found[1]
+    return ""
 
 
 def _lies_in(name: str, place: str) -> bool:

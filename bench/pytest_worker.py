@@ -1,8 +1,8 @@
 """One side of a pair that runs tests written with the `benchmark` fixture of pytest-benchmark.
 
 Started by path, as `pair_worker.py` is, and speaking its language: one JSON task on standard input, then commands. It
-runs pytest on the judged tree and walks through its tests as it is told; in a test, `benchmark` times nothing by itself
-but obeys until it is told to end. pytest-benchmark need not be installed; where it is, it reads its options and no more.
+runs pytest on the judged tree and goes through its tests as it is told; in a test, `benchmark` times nothing by itself
+but obeys until it is told to end. pytest-benchmark need not be installed; where it is, its options are read, no more.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ class Side:
 
         **Arguments:**
 
-        - `cost`: runs the benchmark once and returns what that takes in all, in seconds, where it is more than is timed.
+        - `cost`: runs the benchmark once and returns the seconds that it takes in all, if not all of them are timed.
         """
         command = self._begin
         with collector.quiet_collector():
@@ -154,7 +154,7 @@ class Side:
         self._ended = True
 
     def check_origin(self) -> None:
-        """Raises unless what is loaded of the judged packages lies in the judged tree, and not where it is installed."""
+        """Raises unless what is loaded of the judged packages lies in the judged tree, not where it is installed."""
         tree = Path(self._task["tree"])
         entries = [entry for root in (tree, tree / "src") if root.is_dir() for entry in root.iterdir()]
         names = {entry.stem for entry in entries if entry.suffix == ".py" or (entry / "__init__.py").is_file()}
@@ -181,8 +181,8 @@ class Fixtures:
 class BenchmarkFixture:
     """Stands in for the fixture of pytest-benchmark: the same calls, while the parent decides how often and when.
 
-    A benchmark is run as often as the parent asks; `rounds`, `warmup_rounds` and `iterations` are not heeded. `stats` is
-    None, as where pytest-benchmark is disabled.
+    A benchmark is run as often as the parent asks; `rounds`, `warmup_rounds` and `iterations` are not heeded. `stats`
+    is None, as where pytest-benchmark is disabled.
     """
 
     enabled, disabled, stats = True, False, None
@@ -193,7 +193,8 @@ class BenchmarkFixture:
         self.name, self.fullname = node.name, node.nodeid
         self.group = marker.kwargs.get("group") if marker else None
         callspec = getattr(node, "callspec", None)
-        self.param, self.params = (callspec.id, callspec.params) if callspec else (None, None)
+        self.param: str | None = callspec.id if callspec else None
+        self.params: dict[str, Any] | None = callspec.params if callspec else None
         self.extra_info: dict[str, Any] = {}
 
     def __call__(self, function_to_benchmark: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:

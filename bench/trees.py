@@ -16,7 +16,7 @@ import sys
 import tarfile
 import tempfile
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,7 +112,14 @@ def _exists(repository: Path, revision: str) -> bool:
 
 
 @contextlib.contextmanager
-def open_trees(start: Path, base: str | None, head: str, *, allow_dependency_change: bool = False) -> Iterator[Trees]:
+def open_trees(
+    start: Path,
+    base: str | None,
+    head: str,
+    *,
+    allow_dependency_change: bool = False,
+    packages: Sequence[str] = ("torch",),
+) -> Iterator[Trees]:
     """Lays out both sides and takes them away again.
 
     **Arguments:**
@@ -120,6 +127,7 @@ def open_trees(start: Path, base: str | None, head: str, *, allow_dependency_cha
     - `start`: a folder in the checkout. `base`: a revision; its merge base with head is taken. None: the main branch's.
     - `head`: a revision, or `.` for the working tree as it stands, untracked files included.
     - `allow_dependency_change`: build a second environment for base where its pinned dependencies differ from head's.
+      `packages`: what goes into it first.
 
     Raises `TreesError`: no checkout, unknown revision, dependencies that differ.
     """
@@ -145,7 +153,7 @@ def open_trees(start: Path, base: str | None, head: str, *, allow_dependency_cha
                     f"{change} differs between base and head, so a difference in time could be the packages'; "
                     "with --allow-dependency-change base gets an environment of its own"
                 )
-            trees.pythons["base"] = build_environment(folder / "environment", trees.path("base"))
+            trees.pythons["base"] = build_environment(folder / "environment", trees.path("base"), packages)
         for side in SIDES:  # compiled before anything runs, so that no side pays for it
             compileall.compile_dir(trees.path(side), quiet=2, workers=1)
         yield trees
@@ -195,13 +203,13 @@ def _dependencies(tree: Path) -> object:
         return None
 
 
-def build_environment(folder: Path, tree: Path) -> str:
+def build_environment(folder: Path, tree: Path, packages: Sequence[str]) -> str:
     """A virtual environment with a tree's own dependencies; returns its interpreter. Raises `TreesError`."""
     python = str(folder / "bin" / "python")
     install = [python, "-m", "pip", "install", "-q"]
     if (tree / "constraints.txt").exists():
         install += ["-c", str(tree / "constraints.txt")]
-    commands = [[sys.executable, "-m", "venv", str(folder)], [*install, "torch"], [*install, str(tree)]]
+    commands = [[sys.executable, "-m", "venv", str(folder)], [*install, *packages], [*install, str(tree)]]
     for command in commands:
         done = subprocess.run(
             command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": ""}
