@@ -23,13 +23,14 @@ LAYERS = (
         "bench.report", "bench.runner",
     ),
     (
-        "bench.doctor", "bench.effects", "bench.pairs", "bench.runs", "bench.side", "bench.table",
-        "bench.timing_stage", "bench.tracker", "bench.verdict_files", "bench.views", "bench.worker",
+        "bench.doctor", "bench.effects", "bench.gate_accuracy", "bench.pairs", "bench.runs", "bench.side",
+        "bench.table", "bench.timing_stage", "bench.tracker", "bench.verdict_files", "bench.views", "bench.worker",
     ),
     (
         "bench.draws", "bench.experiment", "bench.formats.bencher", "bench.formats.github_action",
         "bench.formats.junit", "bench.formats.markdown", "bench.formats.own_json", "bench.formats.pytest_benchmark",
-        "bench.formats.text", "bench.launch", "bench.log_time", "bench.pair_worker", "bench.progress", "bench.server",
+        "bench.formats.text", "bench.gate_settings", "bench.launch",
+        "bench.log_time", "bench.pair_worker", "bench.progress", "bench.server",
         "bench.timing", "bench.weights",
     ),
     (
