@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from bench.cli_compare import baseline, compare
+from bench.compare_cli import baseline, compare
 from bench.gate_cli import gate_app
+from bench.tracking_cli import import_pytest_benchmark, links, sync, ui
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -54,18 +55,17 @@ def main() -> None:
         sys.argv.remove("--debug")
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
-        try:
-            app(prog_name="lenet-bench")
-        finally:
-            sys.stdout.flush()  # here, where a reader that has gone can still be met without a word
+        app(prog_name="lenet-bench")
     except SystemExit as error:
         if isinstance(error.__context__, typer.Exit) and error.code == INTERRUPTED:
             raise KeyboardInterrupt from error  # typer would end without a word
-        if isinstance(error.__context__, BrokenPipeError):
-            end_unread()
+        drop_unread_output()
+        if isinstance(error.__context__, BrokenPipeError) and error.code == FAILED:  # typer's end for it
+            sys.exit(OK)
         raise
-    except BrokenPipeError:
-        end_unread()
+    except BrokenPipeError:  # `lenet-bench table | head`
+        drop_unread_output()
+        sys.exit(OK)
     except OSError as error:
         if debug:
             raise
@@ -100,22 +100,19 @@ def end(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
-def end_unread() -> NoReturn:
-    """Whoever read has seen enough: `lenet-bench table | head`."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    sys.exit(OK)
+def drop_unread_output() -> None:
+    """Whoever read has seen enough; the interpreter shall not complain of it on its way out."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def console() -> Console:
-    """Where everything is printed; as wide as a pipe needs when it is no terminal. Brackets in names stay brackets."""
-    from rich.console import Console
+    """Where everything is printed."""
+    from bench.progress import make_console
 
-    class Output(Console):
-        def on_broken_pipe(self) -> None:
-            raise  # rich would end the process, and a sweep with it
-
-    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120
-    return Output(width=width, markup=False, highlight=False)
+    return make_console()
 
 
 def warn(out: Console, word: str, text: object) -> None:
@@ -144,11 +141,14 @@ def run(
     from bench.record import RecordError
     from bench.runner import BadInputError, Sweep
     from bench.runs import discard_if_empty, resume_run, start_run
+    from bench.store import resolve_uri
+    from bench.tracker import Tracker
 
     out = console()
     options = make_options(jobs, data_root, download)
     if (file is None) == (resume is None):
         end("run: give an experiment file or --resume RUN, one of the two", BAD_INPUT)
+    store = None if no_track else resolve_uri(tracking_uri, results)
     if resume is not None:
         if settings:
             end("run: --set cannot change a run that has begun; start a new one", BAD_INPUT)
@@ -156,16 +156,19 @@ def run(
     else:
         assert file is not None
         experiment, folder = start_run(file, settings or [], results, sys.argv[1:], ask=offer_resume)
-    if warning := quiet_warning():
-        warn(out, "warning", warning)
     try:
-        with TerminalWatcher(out) as watcher:
-            sweep = Sweep(experiment, folder, options, watcher)
-            out.print(f"{experiment.name}: {sweep.remaining} of {len(experiment.trials)} trials to run")
-            if experiment.question:
-                out.print(experiment.question, style="italic")
-            sweep.execute()
-        show(folder, out, tracking_uri, results, track=not no_track)
+        if warning := quiet_warning():
+            warn(out, "warning", warning)
+        with Tracker(store, results) if store else contextlib.nullcontext() as tracker:
+            with TerminalWatcher(out, tracker.settle if tracker else None) as watcher:
+                sweep = Sweep(experiment, folder, options, watcher)
+                out.print(f"{experiment.name}: {sweep.remaining} of {len(experiment.trials)} trials to run")
+                if experiment.question:
+                    out.print(experiment.question, style="italic")
+                if tracker:
+                    tracker.open(folder)
+                sweep.execute()
+            show(folder, out, tracker)
     except (KeyboardInterrupt, BrokenPipeError):
         end(
             f"interrupted; nothing finished is lost. Continue with: lenet-bench run --resume {folder.path}", INTERRUPTED
@@ -175,7 +178,7 @@ def run(
         raise
     except (RecordError, LaunchError) as error:
         end(f"{error}. Continue with: lenet-bench run --resume {folder.path}", FAILED)
-    sys.exit(FAILED if any(record.status == "failed" for record in folder.records()) else OK)
+    sys.exit(FAILED if any(record.status == "failed" for record in folder.each()) else OK)
 
 
 def offer_resume(path: Path, done: int, total: int) -> bool:
@@ -195,7 +198,7 @@ def make_options(jobs: int | None, data_root: Path | None, download: bool) -> Op
     return Options(jobs=jobs or usable_cores(), data_root=find_data_root(data_root).resolve(), download=download)
 
 
-def show(folder: Run, out: Console, tracking_uri: str | None, results: Path, *, track: bool) -> None:
+def show(folder: Run, out: Console, tracker: Tracker | None) -> None:
     """What a run leaves: files, the ranking, the replica in MLflow, and where to look."""
     from bench.products import make_products
 
@@ -208,8 +211,8 @@ def show(folder: Run, out: Console, tracking_uri: str | None, results: Path, *, 
     out.print(f"\nfiles   {folder.path}/", soft_wrap=True)
     for path in products.paths:
         out.print(f"        {path.relative_to(folder.path)}", soft_wrap=True)
-    if track:
-        print_sync(folder, out, tracking_uri, results, products)
+    if tracker:
+        print_sync(folder, out, tracker, products.paths)
     else:
         out.print(f"mlflow  left out; send it with: lenet-bench sync {folder.path}", soft_wrap=True)
 
@@ -273,66 +276,18 @@ def report(name: RunName, results: Results = RESULTS) -> None:
     """Writes a run's table, plots, Markdown and HTML page anew from its records, and prints the ranking."""
     from bench.record import Run, find_run
 
-    show(Run.open(find_run(results, name)), console(), None, results, track=False)
+    show(Run.open(find_run(results, name)), console(), None)
 
 
-def print_sync(folder: Run, out: Console, uri: str | None, results: Path, products: Products | None = None) -> None:
-    from bench.products import make_products
-    from bench.tracking import TrackingError, links, mask, resolve_uri, sync
+def print_sync(folder: Run, out: Console, tracker: Tracker, paths: list[Path]) -> None:
+    """Sends a sweep that has ended; a store that fails is a warning, since the records are there."""
+    from bench.store import TrackingError
+    from bench.tracking_cli import print_synced
 
-    products = products or make_products(folder)
     try:
-        store = resolve_uri(uri, results)
-        done = sync(folder, store, table=products.table, artifacts=products.paths)
-        found = links(folder, store, table=products.table)
+        print_synced(out, tracker.uri, tracker.sync(folder, artifacts=paths))
     except TrackingError as error:
         warn(out, "mlflow ", error)
-        return
-    out.print(f"mlflow  {mask(store)}: {done}", soft_wrap=True)
-    for line in found.lines():
-        out.print(f"        {line}", soft_wrap=True)
-
-
-@app.command()
-def sync(
-    names: Annotated[list[str], typer.Argument(metavar="RUN...")],
-    tracking_uri: Tracking = None,
-    results: Results = RESULTS,
-) -> None:
-    """Makes MLflow hold what the records say; twice changes nothing."""
-    from bench.record import Run, find_run
-
-    for name in names:
-        print_sync(Run.open(find_run(results, name)), console(), tracking_uri, results)
-
-
-@app.command()
-def links(name: RunName, tracking_uri: Tracking = None, results: Results = RESULTS) -> None:
-    """Prints the MLflow links of a run."""
-    from bench.products import make_table
-    from bench.record import Run, find_run
-    from bench.tracking import links as find_links
-    from bench.tracking import resolve_uri
-
-    folder = Run.open(find_run(results, name))
-    for line in find_links(folder, resolve_uri(tracking_uri, results), table=make_table(folder)).lines():
-        print(line)
-
-
-@app.command()
-def ui(
-    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 5000,
-    tracking_uri: Tracking = None,
-    results: Results = RESULTS,
-) -> None:
-    """Starts the MLflow server on loopback and prints where to look. Ctrl-C ends it."""
-    from bench.tracking import resolve_uri, serve
-
-    with serve(resolve_uri(tracking_uri, results), port=port) as server:
-        print(f"MLflow is at {server.url} (Ctrl-C ends it)", flush=True)
-        with contextlib.suppress(KeyboardInterrupt):
-            server.wait()
-    print("stopped")
 
 
 @app.command()
@@ -352,9 +307,10 @@ def doctor(data_root: DataRoot = None, tracking_uri: Tracking = None, results: R
             out.print(f"                  {finding.remedy}", style="dim", soft_wrap=True)
 
 
-app.command()(compare)
+for command in (compare, sync, links, ui, import_pytest_benchmark):
+    app.command()(command)
 app.add_typer(baseline, name="baseline")
 
 if TYPE_CHECKING:
-    from bench.products import Products
     from bench.runner import Options
+    from bench.tracker import Tracker

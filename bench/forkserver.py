@@ -81,11 +81,13 @@ def _prepare(request: dict[str, Any]) -> dict[str, Any]:
     from pathlib import Path
 
     from lenet.data import prepare
+    from lenet.files import digest
 
     try:
         load_extensions(request["extensions"])
         for name, input_size in request["data"]:
             prepare(name, Path(request["data_root"]), input_size=input_size, download=request["download"])
+            digest(name, Path(request["data_root"]))  # once here instead of in every child
     except Exception as error:
         return {"kind": "prepared", "error": describe(error)}
     return {"kind": "prepared", "error": ""}

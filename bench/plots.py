@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from bench.effects import main_effects
 from bench.record import Run
-from bench.table import main_effects
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 # Okabe and Ito's palette, told apart with any colour vision.
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#999999"]
 QUIET = "#8a8f98"
+CROWD = 300  # trials; of more, only the front's intervals are drawn, and points as a picture inside the SVG
+LEVELS = 24  # an axis of more levels is not drawn level by level
 LABELLED = 8  # trials named in a scatter; more would cover each other
 CURVES = 8
 NAMED = 32  # characters of a name
@@ -55,6 +57,8 @@ def draw_plots(run: Run, table: pd.DataFrame, ranked: pd.DataFrame) -> list[Path
     if len(timed.dropna(subset=["test_accuracy"])) > 1:
         pictures.append(("accuracy_step_time", (7.2, 4.6), lambda f: draw_scatter(f, timed, table)))
     effects = main_effects([run], table)
+    if len(effects):
+        effects = effects[effects.groupby("axis")["axis"].transform("size") <= LEVELS]
     if len(effects) and effects[["accuracy_difference", "step_ratio"]].notna().any(axis=None):
         height = 1.2 + 0.32 * len(effects) + 0.3 * len(axes)
         pictures.append(("main_effects", (8.4, height), lambda f: draw_effects(f, effects)))
@@ -135,7 +139,10 @@ def draw_scatter(figure: Figure, timed: pd.DataFrame, table: pd.DataFrame) -> No
     shown, lost = timed[timed["test_accuracy"] >= cut], timed[timed["test_accuracy"] < cut]
     groups = [(shown[~shown["pareto"]], QUIET, "other trials"), (shown[shown["pareto"]], COLOURS[0], "Pareto front")]
     for trials, colour, label in groups:
-        if len(trials):
+        if len(trials) > CROWD:
+            accuracy = trials["test_accuracy"] * 100
+            axes.plot(trials["step_ms"], accuracy, "o", ms=2, color=colour, alpha=0.4, label=label, rasterized=True)
+        elif len(trials):
             axes.errorbar(
                 trials["step_ms"], trials["test_accuracy"] * 100, xerr=_spread(trials, "step_ms"),
                 yerr=_spread(trials, "test_accuracy", 100), fmt="o", ms=5, lw=1, color=colour, alpha=0.85, label=label,
@@ -217,8 +224,8 @@ def draw_curves(figure: Figure, run: Run, keys: Sequence[str]) -> None:
     from matplotlib.ticker import MaxNLocator
 
     left, right = figure.subplots(1, 2)
-    records = {record.key: record for record in run.records()}
     chosen = list(dict.fromkeys([*keys[: CURVES - 1], keys[-1]]))
+    records = {record.key: record for record in run.each() if record.key in chosen}
     drawn: list[float] = []
     for number, key in enumerate(chosen):
         colour = COLOURS[number % len(COLOURS)]

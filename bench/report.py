@@ -1,5 +1,4 @@
-"""What a person reads after a sweep: a sentence, a ranking for the terminal, Markdown, and one self-contained HTML
-page.
+"""What a person reads after a sweep: a sentence, a ranking for the terminal, Markdown. The page is `bench.page`'s.
 
 The table and its ranking go in; text comes out. Names and reasons come from experiment files and from errors, so
 whatever is shown is escaped for where it is shown.
@@ -8,21 +7,22 @@ whatever is shown is escaped for where it is shown.
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from bench.effects import interactions, main_effects
 from bench.record import Run
-from bench.table import escape_cell, main_effects, to_markdown
+from bench.table import escape_cell
 
 if TYPE_CHECKING:
     from rich.console import Group
 
 STYLES = {"failed": "red", "skipped": "yellow"}
-LISTED = 60  # rows of a Markdown ranking; the CSV has all
+LISTED = 60  # rows of a ranking in Markdown or on a terminal; the CSV and the page have all
+LEVELS = 24  # an axis of more levels is shown as a whole, not level by level
+FRONT = 12  # trials of the Pareto front that a sentence names
 
 
 def format_percent(value: float, low: float, high: float) -> str:
@@ -124,10 +124,10 @@ NARROW = (
 HEADERS = ["#", "trial", "test accuracy", "forward", "backward", "step", "images/s", "MiB", ""]
 
 
-def lines_of(table: pd.DataFrame, ranked: pd.DataFrame) -> list[Line]:
-    """The ranking, then what failed or was skipped, with the reason."""
+def lines_of(table: pd.DataFrame, ranked: pd.DataFrame, most: int | None = None) -> list[Line]:
+    """The ranking, of which at most `most` trials, then as many that failed or were skipped, with the reason."""
     lines = []
-    for row in ranked.itertuples():
+    for row in ranked.head(most or len(ranked)).itertuples():
         notes = ["pareto"] if row.pareto else []
         notes += ["≈ best"] if row.within_noise and row.rank > 1 else []
         notes += ["did not learn"] if not (row.learned or math.isnan(row.test_accuracy)) else []
@@ -144,7 +144,7 @@ def lines_of(table: pd.DataFrame, ranked: pd.DataFrame) -> list[Line]:
                 format_count(row.images_per_s), memory, ", ".join(notes),
             )
         )  # fmt: skip
-    for row in table[table["status"] != "ok"].itertuples():
+    for row in table[table["status"] != "ok"].head(most or len(table)).itertuples():
         lines.append(Line("", str(row.name), "", "", "", "", "", "", f"{row.status}: {row.reason}"))
     return lines
 
@@ -167,13 +167,16 @@ def terminal_ranking(table: pd.DataFrame, ranked: pd.DataFrame, run: Run, width:
             else:
                 view.add_column(header, justify="right", no_wrap=True)
     fields = [field for field in Line.__dataclass_fields__ if field not in left_out]
-    lines, others = lines_of(table, ranked), []
-    for line in lines:
+    others = []
+    for line in lines_of(table, ranked, LISTED):
         if line.rank:
             style = "bold" if line.note.startswith("pareto") else "dim" if line.note == "did not learn" else ""
             view.add_row(*(Text(getattr(line, field)) for field in fields), style=style)
         else:
             others.append(Text(f"{line.name}  {line.note}", style=STYLES[line.note.partition(":")[0]]))
+    more = len(table) - view.row_count - len(others)
+    if more:
+        others.append(Text(f"{more:,} more trials in table.csv and report.html", style="dim"))
     view.caption = "pareto: no trial is both better and faster.  ≈ best: accuracy not told from the best's (95 %)."
     view.caption_justify = "left"
     return Group(view, *others)
@@ -213,70 +216,108 @@ def how_measured(run: Run, table: pd.DataFrame) -> list[str]:
     return lines
 
 
+def front_in_words(ranked: pd.DataFrame) -> str:
+    """The Pareto front in one sentence, the fastest first; "" where there is none."""
+    front = ranked[ranked["pareto"]].sort_values("step_ms") if len(ranked) else ranked
+    if len(front) < 2:
+        return ""
+    names = [f"{row.name} ({row.test_accuracy * 100:.1f} %, {row.step_ms:.3g} ms)" for row in front.itertuples()]
+    more = f" and {len(names) - FRONT} more" if len(names) > FRONT else ""
+    return f"No trial is both better and faster than these: {', '.join(names[:FRONT])}{more}."
+
+
+@dataclass(frozen=True)
+class Effects:
+    """What the axes do, for a page or Markdown.
+
+    **Arguments:**
+
+    - `levels`: rows of `main_effects`, of axes with few levels. `shares`: a row an axis or pair of axes: its name, its
+      share of the variance of accuracy and of step time, and what noise alone would be of the one and the other.
+    """
+
+    levels: pd.DataFrame
+    shares: list[tuple[str, float, float, float, float]]
+
+
+def find_effects(run: Run, table: pd.DataFrame) -> Effects | None:
+    """Main effects and interactions; None where there is nothing to compare."""
+    if not run.experiment["axes"] or int((table["status"] == "ok").sum()) < 2:
+        return None
+    levels, pairs = main_effects([run], table), interactions([run], table)
+    few = levels.groupby("axis")["axis"].transform("size") <= LEVELS
+    rows = levels.drop_duplicates("axis")[["axis", "accuracy_share", "step_share"]].itertuples(index=False, name=None)
+    shares = [(str(axis), float(accuracy), float(step), math.nan, math.nan) for axis, accuracy, step in rows]
+    shares += [
+        (f"{row.first} with {row.second}", row.accuracy_share, row.step_share, row.accuracy_noise, row.step_noise)
+        for row in pairs.itertuples()
+        if row.trials
+    ]
+    return Effects(levels[few], [row for row in shares if not (math.isnan(row[1]) and math.isnan(row[2]))])
+
+
+def format_share(share: float, noise: float = math.nan) -> str:
+    """`12 %`, and beside it what noise alone would make: `12 % (noise 5 %)`."""
+    if math.isnan(share):
+        return "-"
+    return f"{share * 100:.0f} %" + ("" if math.isnan(noise) else f" (noise {noise * 100:.0f} %)")
+
+
+def format_effect(form: str, value: float, low: float, high: float) -> str:
+    """`+0.12 [-0.03, +0.27]`, or as much of it as is known."""
+    if math.isnan(value):
+        return "-"
+    return format(value, form) + ("" if math.isnan(low) else f" [{low:{form}}, {high:{form}}]")
+
+
+def effect_rows(levels: pd.DataFrame) -> list[list[str]]:
+    """Axis, level, trials, mean accuracy, points to the first level, step time as a multiple of the first's."""
+    rows = []
+    for row in levels.itertuples():
+        points = [100 * getattr(row, f"accuracy_difference{bound}") for bound in ("", "_low", "_high")]
+        ratios = [getattr(row, f"step_ratio{bound}") for bound in ("", "_low", "_high")]
+        accuracy = "-" if math.isnan(row.test_accuracy) else f"{row.test_accuracy * 100:.2f} %"
+        cells = [row.axis, row.level, str(row.trials), accuracy]
+        rows.append([*map(str, cells), format_effect("+.2f", *points), format_effect(".3f", *ratios)])
+    return rows
+
+
+EFFECT_HEADERS = [
+    "axis",
+    "level",
+    "trials",
+    "mean accuracy",
+    "points to the first level",
+    "step time, times the first level's",
+]
+SHARE_HEADERS = ["axes", "share of variance: accuracy", "step time"]
+
+
+def markdown_table(headers: list[str], rows: list[list[str]]) -> list[str]:
+    """Lines of a Markdown table."""
+    lines = ["| " + " | ".join(headers) + " |", "|" + "---|" * len(headers)]
+    return lines + ["| " + " | ".join(map(escape_cell, row)) + " |" for row in rows]
+
+
 def report_markdown(run: Run, table: pd.DataFrame, ranked: pd.DataFrame) -> str:
     """The whole report as Markdown, for a pull request or an MLflow description."""
     experiment = run.experiment
-    lines = lines_of(table, ranked)
+    lines = lines_of(table, ranked, LISTED)
     parts = [f"# {escape_cell(experiment['name'])}", ""]
     if experiment["question"]:
         parts += [f"*{escape_cell(experiment['question'])}*", ""]
-    parts += [escape_cell(sentence(table, ranked)), "", "| " + " | ".join(HEADERS) + " |", "|" + "---|" * len(HEADERS)]
-    for line in lines[:LISTED]:
-        parts.append("| " + " | ".join(escape_cell(value) for value in vars(line).values()) + " |")
-    if len(lines) > LISTED:
-        parts.append(f"\n{len(lines) - LISTED} more in table.csv.")
-    if experiment["axes"] and len(ranked) > 1:
-        parts += ["", "## Main effects", "", to_markdown(main_effects([run], table))]
+    parts += [escape_cell(sentence(table, ranked)), "", escape_cell(front_in_words(ranked)), ""]
+    parts += markdown_table(HEADERS, [list(vars(line).values()) for line in lines])
+    if len(table) > len(lines):
+        parts.append(f"\n{len(table) - len(lines):,} more in table.csv.")
+    effects = find_effects(run, table)
+    if effects is not None and len(effects.levels):
+        parts += ["", "## Main effects", "", *markdown_table(EFFECT_HEADERS, effect_rows(effects.levels))]
+    if effects is not None and effects.shares:
+        rows = [[name, format_share(a, na), format_share(s, ns)] for name, a, s, na, ns in effects.shares]
+        parts += ["", "## Share of the variance", "", *markdown_table(SHARE_HEADERS, rows)]
     parts += ["", "## How it was measured", ""]
     parts += [f"- {escape_cell(line)}" for line in how_measured(run, table)]
     command = " ".join(experiment.get("command", "").replace("`", "").split())
     parts += ["", f"Reproduce: `{command}`", ""]
     return "\n".join(parts)
-
-
-def write_html(run: Run, table: pd.DataFrame, ranked: pd.DataFrame, plots: list[Path]) -> Path:
-    """Writes `report.html` into the run's folder: one page without network or scripts from elsewhere."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from markupsafe import Markup
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined
-    )
-    effects = main_effects([run], table) if run.experiment["axes"] and len(ranked) > 1 else None
-    pictures = []
-    for path in plots:
-        if path.suffix == ".svg":
-            drawing = path.read_text(encoding="utf-8")
-            # matplotlib escapes the names in it; the XML head has no place inside a page.
-            pictures.append((path.stem.replace("_", " "), Markup(drawing[drawing.index("<svg") :])))
-    started = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.experiment["started_s"]))
-    page = environment.get_template("report.html.jinja").render(
-        experiment=run.experiment,
-        title=f"{run.experiment['name']}, {started}",
-        sentence=sentence(table, ranked),
-        headers=HEADERS,
-        rows=[list(zip(vars(line).values(), _sort_keys(line), strict=True)) for line in lines_of(table, ranked)],
-        pictures=pictures,
-        effects=[] if effects is None else list(effects.itertuples()),
-        percent=format_percent,
-        nan=math.isnan,
-        measured=how_measured(run, table),
-        command=run.experiment.get("command", ""),
-    )
-    path = run.path / "report.html"
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(page, encoding="utf-8")
-    temporary.replace(path)
-    return path
-
-
-def _sort_keys(line: Line) -> list[str]:
-    """What each cell of a row sorts by: its first number, or its text."""
-    keys = []
-    for value in vars(line).values():
-        first = value.replace(",", "").partition(" ")[0]
-        try:
-            keys.append(f"{float(first):.9g}")
-        except ValueError:
-            keys.append("" if value in ("", "-") else value)
-    return keys

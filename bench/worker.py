@@ -122,6 +122,7 @@ def train(task: dict[str, Any], emit: Emit) -> None:
 
     from bench.trial import Trial
     from lenet.data import load
+    from lenet.files import digest
     from lenet.networks import build, count
     from lenet.training import TrainingStep, fit
 
@@ -159,7 +160,10 @@ def train(task: dict[str, Any], emit: Emit) -> None:
             "train_s": result.train_s,
             "evaluate_s": result.evaluate_s,
             "network": network,
+            "data_digest": digest(trial.recipe.data, root),
         }
+        if task.get("weights") and result.status == "ok":
+            torch.save({name: value.cpu() for name, value in model.state_dict().items()}, task["weights"])
     except Exception as error:
         message |= {"status": "failed", "cause": classify(error), "reason": describe(error)}
     message["wall_s"] = time.perf_counter() - started

@@ -10,6 +10,7 @@ import pytest
 from made_run import ODD, make_record, make_run, odd_run, sweep
 from rich.console import Console
 
+from bench.page import write_html
 from bench.products import format_table, make_products
 from bench.report import (
     format_count,
@@ -19,7 +20,6 @@ from bench.report import (
     report_markdown,
     sentence,
     terminal_ranking,
-    write_html,
 )
 from bench.table import build_table, rank
 

@@ -9,13 +9,13 @@ import pytest
 import scipy.stats
 from made_run import ODD, make_record, make_run, odd_run, sweep
 
+from bench.effects import main_effects
 from bench.table import (
     TableError,
     build_samples,
     build_table,
     escape_cell,
     machine_warning,
-    main_effects,
     pareto_front,
     rank,
     select,
