@@ -14,13 +14,13 @@ LAYERS = (
     ("bench.__main__",),
     ("bench.cli",),
     ("bench.tracking_cli",),
-    ("bench.gate_cli", "bench.imported", "bench.tracking_worker"),
-    ("bench.gate_report", "bench.tracking"),
-    ("bench.compare_cli", "bench.gate_run", "bench.products", "bench.sweep_run"),
-    ("bench.model", "bench.page", "bench.pytest_suite", "bench.replica", "bench.sending", "bench.sources"),
+    ("bench.imported", "bench.tracking_worker"),
+    ("bench.gate_cli", "bench.tracking"),
+    ("bench.compare_cli", "bench.gate_report", "bench.products", "bench.sweep_run"),
+    ("bench.gate_run", "bench.model", "bench.page", "bench.replica", "bench.sending", "bench.sources"),
     (
         "bench.baseline", "bench.compare", "bench.entry", "bench.forkserver", "bench.gate", "bench.plots",
-        "bench.report", "bench.runner",
+        "bench.pytest_suite", "bench.report", "bench.runner",
     ),
     (
         "bench.doctor", "bench.effects", "bench.gate_accuracy", "bench.pairs", "bench.runs", "bench.side",
@@ -29,9 +29,8 @@ LAYERS = (
     (
         "bench.draws", "bench.experiment", "bench.formats.bencher", "bench.formats.github_action",
         "bench.formats.junit", "bench.formats.markdown", "bench.formats.own_json", "bench.formats.pytest_benchmark",
-        "bench.formats.text", "bench.gate_settings", "bench.launch",
-        "bench.log_time", "bench.pair_worker", "bench.progress", "bench.server",
-        "bench.timing", "bench.weights",
+        "bench.formats.text", "bench.gate_settings", "bench.launch", "bench.log_time", "bench.pair_worker",
+        "bench.progress", "bench.server", "bench.timing", "bench.weights",
     ),
     (
         "bench.collector", "bench.formats", "bench.formats.numbers", "bench.machine", "bench.pytest_worker",
