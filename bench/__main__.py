@@ -1,16 +1,21 @@
 """The console script, and `python -m bench`: an interrupt ends in one line also while the command still imports."""
 
+import signal
 import sys
 
 
 def main() -> None:
     """Runs `bench.cli`."""
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         from bench.cli import main as run_cli
 
         run_cli()
     except KeyboardInterrupt:
         print("lenet-bench: interrupted", file=sys.stderr)
+        # Python remembers an interrupt that came inside an `exec`, as of a dataclass, and would end by the signal
+        # instead of with the exit code; the next `exec` makes it forget.
+        exec("")
         sys.exit(130)
 
 

@@ -118,7 +118,9 @@ def _interaction(known: Sequence[tuple[tuple[Any, Any], list[float]]]) -> tuple[
         left = (count * (means - down)).sum(axis=1) / count.sum(axis=1)
         down = (count * (means - left[:, None])).sum(axis=0) / count.sum(axis=0)
     rest = float((count * (means - left[:, None] - down) ** 2).sum())
-    freedom = max(0, int(filled.sum()) - rows - columns + 1)
+    freedom = int(filled.sum()) - rows - columns + 1
+    if freedom < 1:
+        return math.nan, math.nan  # two terms fit whatever there is
     scatter = [float(np.var(repeats, ddof=1)) / len(repeats) for _, repeats in known if len(repeats) > 1]
     return rest / total, min(1.0, freedom * mean(scatter) / total)
 

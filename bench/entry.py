@@ -274,7 +274,8 @@ def note(run: Run, records: list[Record], table: pd.DataFrame) -> str:
     axes = list(run.experiment["axes"])
     rows = ranked(table)
     shown = [column for column in NOTE_COLUMNS if any(rounded(row.get(column)) is not None for row in rows)]
-    lines = [markdown(run.experiment.get("question") or run.experiment["name"]), "", best_in_words(rows), ""]
+    # MLflow's page shows two lines of it at first.
+    lines = [best_in_words(rows), "", markdown(run.experiment.get("question") or run.experiment["name"]), ""]
     header = ["trial", *axes, *(NOTE_COLUMNS[column] for column in shown)]
     lines += table_head(header, 1 + len(axes))
     for row in rows[:NOTE_ROWS]:

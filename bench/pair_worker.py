@@ -80,6 +80,7 @@ def serve(task: dict[str, Any], commands: TextIO, emit: Emit) -> None:
     failed: dict[str, str] = {}
     subjects: dict[str, Any] = {}
     for benchmark in task["benchmarks"]:
+        emit({"kind": "building", "benchmark": benchmark["name"]})  # whoever dies of it, or hangs, is known
         key = json.dumps(benchmark["trial"], sort_keys=True)
         try:
             if key not in subjects:

@@ -273,7 +273,13 @@ def format_effect(form: str, value: float, low: float, high: float) -> str:
 def effect_rows(levels: pd.DataFrame) -> list[list[str]]:
     """Axis, level, trials, mean accuracy, points to the first level, step time as a multiple of the first's."""
     rows = []
+    first = ""
     for row in levels.itertuples():
+        if row.axis != first:
+            first = row.axis
+            accuracy = "-" if math.isnan(row.test_accuracy) else f"{row.test_accuracy * 100:.2f} %"
+            rows.append([str(row.axis), str(row.level), str(row.trials), accuracy, "first", "first"])
+            continue
         points = [100 * getattr(row, f"accuracy_difference{bound}") for bound in ("", "_low", "_high")]
         ratios = [getattr(row, f"step_ratio{bound}") for bound in ("", "_low", "_high")]
         accuracy = "-" if math.isnan(row.test_accuracy) else f"{row.test_accuracy * 100:.2f} %"
@@ -282,14 +288,7 @@ def effect_rows(levels: pd.DataFrame) -> list[list[str]]:
     return rows
 
 
-EFFECT_HEADERS = [
-    "axis",
-    "level",
-    "trials",
-    "mean accuracy",
-    "points to the first level",
-    "step time, times the first level's",
-]
+EFFECT_HEADERS = ["axis", "level", "trials", "mean accuracy", "points to the first", "step time, times the first's"]
 SHARE_HEADERS = ["axes", "share of variance: accuracy", "step time"]
 
 

@@ -274,6 +274,7 @@ def upper_bound(differences: Array, alpha: float = 0.05) -> float:
     return hodges_lehmann(differences, 1 - 2 * alpha).high
 
 
+@functools.cache
 def signed_rank_quantile(n: int, tail: float) -> int:
     """The largest c such that the signed-rank sum of n pairs is below c with probability at most `tail`; 0 if there
     is none.

@@ -369,6 +369,10 @@ CAUSES = (
     (r"unable to open database file|Permission denied", "the file cannot be opened or written"),
     (r"file is not a database|malformed", "the file is no intact sqlite database"),
     (r"database or disk is full|No space left", "the disk is full"),
+    (
+        r"mlflow-artifacts URI was supplied",
+        "the files of this store go through its server; give the server's http:// address as the tracking URI",
+    ),
     (r"No module named", "a database driver is not installed"),
     (r"password authentication failed|Access denied for user", "the database refuses these credentials"),
     (

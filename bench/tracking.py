@@ -109,8 +109,8 @@ def replicate(
             analyze_sqlite(store.uri)
         write_views(store, run, result.parent_run_id)
         found = make_links(store, run, result.parent_run_id, port=5000)
-        question, answer, rest = sweep.tags["mlflow.note.content"].split("\n\n", 2)
-        whole = sweep_run.described(sweep, "\n\n".join([question, answer, found.markdown(), rest]))
+        answer, _, rest = sweep.tags["mlflow.note.content"].partition("\n\n")
+        whole = sweep_run.described(sweep, f"{answer}\n\n{found.markdown()}\n\n{rest}")
         there = [path for path in artifacts if path.exists()]
         sweep_run.finish(store, result.parent_run_id, whole, there, ranking_table(run, rows))
         return result

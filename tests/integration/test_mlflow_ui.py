@@ -4,21 +4,18 @@ Needs Chromium and the `playwright` package; skipped where one is missing. With 
 the pages are kept there as pictures.
 """
 
-import os
 import re
-import shutil
-from pathlib import Path
 
 import pytest
+from browser import ARGUMENTS, CHROMIUM, keep, needs_chromium
 from tracked_run import make_run, make_table
 
 from bench.tracking import links, resolve_uri, serve, sync
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 playwright = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
 pytestmark = [
     pytest.mark.integration,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed"),
+    needs_chromium,
 ]
 
 KNOWN = (
@@ -29,6 +26,10 @@ KNOWN = (
     "Expected length",
     "A negative value is not valid",
 )
+ONE_PIXEL = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
+    "0000000c49444154789c63f8cfc0000003010100c9fe92ef0000000049454e44ae426082"
+)
 AXES = {"activation": ["relu", "tanh", "elu"], "batch_size": [8, 64, 128]}
 
 
@@ -38,8 +39,11 @@ def found(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ui")
     uri = resolve_uri(f"sqlite:///{folder}/mlflow.db", folder)
     other, run = make_run(folder / "quick" / "r0", uid="other"), make_run(folder / "quick" / "r1", AXES)
+    drawing = run.path / "plots" / "drawing.png"
+    drawing.parent.mkdir()
+    drawing.write_bytes(ONE_PIXEL)
     for one in (other, run):
-        sync(one, uri, table=make_table(one))
+        sync(one, uri, table=make_table(one), artifacts=[drawing])
     with serve(uri, port=0) as server:
         yield links(run, uri, port=int(server.url.rsplit(":", 1)[1]))
 
@@ -47,7 +51,7 @@ def found(tmp_path_factory):
 @pytest.fixture(scope="module")
 def browser():
     with playwright.sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        started = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield started
         started.close()
 
@@ -66,12 +70,10 @@ def page(browser, request):
     opened, errors = context.new_page(), []
     opened.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
     opened.on("pageerror", lambda error: errors.append(str(error)))
-    opened.set_default_timeout(60_000)
+    opened.set_default_timeout(30_000)
     yield opened
-    if folder := os.environ.get("LENET_BENCH_SCREENSHOTS"):
-        opened.wait_for_timeout(2_000)
-        name = request.node.name.removeprefix("test_").split("_")[1]
-        opened.screenshot(path=Path(folder) / f"mlflow_{name}.png")
+    opened.wait_for_timeout(1_000)
+    keep(opened, "mlflow_" + request.node.name.removeprefix("test_the_").split("_")[0])
     context.close()
     assert [error for error in errors if not any(known in error for known in KNOWN)] == []
 
@@ -88,7 +90,7 @@ def test_the_table_shows_this_sweep_sorted_with_its_columns_and_colours(page, fo
     page.goto(found.table)
     assert trial_names(page) == [f"{name}-{size}" for name in ("elu", "tanh", "relu") for size in (128, 64, 8)]
     assert page.get_by_text("9 matching runs").is_visible() or page.get_by_text("matching runs").is_visible()
-    for column in ("activation", "batch_size", "test/accuracy", "test/accuracy_low", "step/ms"):
+    for column in ("activation", "batch_size", "test/accuracy", "test/ci95", "step/ms", "step/ci95_ms"):
         assert page.get_by_role("columnheader", name=column, exact=True).count() >= 1, column
     assert page.get_by_text("0.913", exact=True).first.is_visible()  # rounded; place 8: 0.908 + 0.005
     colors = set(re.findall(r"rgb\(\d+, \d+, \d+\)", page.content()))
@@ -116,7 +118,27 @@ def test_the_compare_page_holds_the_baseline_and_the_best(page, found):
     assert page.get_by_text("elu-128", exact=True).first.is_visible()  # the best
 
 
-def test_the_sweep_describes_itself(page, found):
+def test_the_tables_of_phases_stand_side_by_side(page, found):
+    page.goto(found.table + "&compareRunsMode=ARTIFACT")
+    page.get_by_text("phases.json").first.wait_for()
+    for text in ("forward", "backward", "step", "18.9"):  # the last: milliseconds of elu-128's backward pass
+        page.get_by_text(text, exact=True).first.wait_for()
+
+
+def test_the_description_has_the_answer_and_links_that_work(page, found):
     page.goto(found.parent)
-    page.get_by_text("Which is best?").wait_for()
+    page.get_by_text("test accuracy 0.913").wait_for()
     assert page.locator("table").get_by_text("elu-128", exact=True).count() == 1
+    assert page.get_by_text("digits (0123456789abcdef)").is_visible()
+    page.get_by_text("Show more").click()
+    with page.expect_popup() as opened:
+        page.get_by_role("link", name="the best beside the baseline").click()
+    opened.value.get_by_text("Comparing 6 Runs from 1 Experiment").wait_for()
+
+
+def test_the_files_are_shown_as_pictures_and_tables(page, found):
+    page.goto(found.parent.replace("?", "/artifacts/plots/drawing.png?"))
+    page.get_by_text("69B").wait_for()
+    page.locator(".image-container img, img").last.wait_for(state="attached")
+    page.get_by_text("ranking.json").first.click()
+    page.get_by_text("elu-128").first.wait_for()
