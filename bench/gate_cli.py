@@ -57,6 +57,9 @@ def gate(
     allow_dependency_change: Annotated[
         bool, typer.Option("--allow-dependency-change", help="Give base an environment of its own.")
     ] = False,
+    instructions: Annotated[
+        bool, typer.Option("--instructions", help="Counts instructions too (valgrind; minutes): explains, never fails.")
+    ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="What is inconclusive withholds the pass (exit 3).")] = False,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Refuse while another measurement runs here.")] = False,
     json_: JsonFile = None,
@@ -85,7 +88,7 @@ def gate(
     request = Request(
         start=Path.cwd(), base=base, head=head, results=results, data_root=find_data_root(data_root),
         experiment=experiment, pytest=pytest, only=only or [], wait=not no_wait,
-        allow_dependency_change=allow_dependency_change,
+        allow_dependency_change=allow_dependency_change, instructions=instructions,
         changes={name: value for name, value in given.items() if value is not None},
     )  # fmt: skip
     with TerminalWatcher(Console(stderr=True)) as watcher:

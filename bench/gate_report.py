@@ -15,6 +15,7 @@ from typing import Any
 from bench.formats.numbers import strict_json
 from bench.gate import PASS, REGRESSION, Decision
 from bench.gate_run import Gate
+from bench.instructions import describe_instructions
 from bench.verdict import SLOWER
 from bench.verdict_files import write_file, write_files
 
@@ -44,7 +45,12 @@ def make_header(gate: Gate, decision: Decision) -> dict[str, Any]:
             "time": f"{seconds / 60:.1f} min",
         },
         "accuracy": decision.accuracies,
-        "notes": [*about["notes"], *_resolution(decision), *_next(gate, decision)],
+        "notes": [
+            *about["notes"],
+            *_resolution(decision),
+            *describe_instructions(about.get("instructions", []), decision.verdicts),
+            *_next(gate, decision),
+        ],
     }
 
 

@@ -21,6 +21,7 @@ from bench import machine
 from bench.experiment import Experiment, read_experiment
 from bench.gate import Decision, decide, run_gate
 from bench.gate_settings import GateError, Settings, check_seeds, fits, read_settings
+from bench.instructions import check_valgrind, choose, count_instructions
 from bench.launch import LaunchError
 from bench.pairs import Benchmark, Pair, PairSource, Suite, TrialSuite
 from bench.pytest_suite import PytestSuite
@@ -48,6 +49,7 @@ class Request:
       checkout need not hold a network at all.
     - `only`: patterns of benchmark names; empty: all.
     - `results`: the gate's folder is made below it. `data_root`: where the accuracy's data are.
+    - `instructions`: whether to count instructions too, which takes minutes.
     - `wait`: whether to wait for another measurement on this machine to end.
     - `changes`: settings given on the command line; they go before those of the head's pyproject.toml.
     """
@@ -62,6 +64,7 @@ class Request:
     only: Sequence[str] = ()
     wait: bool = True
     allow_dependency_change: bool = False
+    instructions: bool = False
     changes: dict[str, Any] = field(default_factory=dict)
 
 
@@ -73,7 +76,7 @@ class Gate:
 
     - `settings`, `pairs`, `trained`: what `bench.gate.decide` needs, and `base_names`, `head_names`.
     - `about`: what was compared: `base`, `head` (commits), `dirty`, `machine`, `started_s`, `seconds`, `notes`,
-      `seed`, `benchmarks`, `pytest`.
+      `seed`, `benchmarks`, `pytest`, `instructions`.
     """
 
     settings: Settings
@@ -112,6 +115,10 @@ def execute(request: Request, watcher: Watcher) -> tuple[Path, Gate]:
     """Measures and returns the folder and the gate. Raises `TreesError`, `GateError`, `ExperimentError`, `RecordError`
     or `LaunchError`; whatever was measured until then is in the folder.
     """
+    if request.instructions:
+        check_valgrind()
+        if request.pytest:
+            raise GateError("--instructions counts those of trials; it does not go with --pytest")
     try:
         with (
             machine_lock(watcher, wait=request.wait),
@@ -123,14 +130,15 @@ def execute(request: Request, watcher: Watcher) -> tuple[Path, Gate]:
                 packages=("pytest", "pytest-benchmark") if request.pytest else ("torch",),
             ) as trees,
         ):
-            return _compare(trees, request, watcher)
+            return compare_trees(trees, request, watcher)
     except BlockingIOError as error:
         raise GateError("another measurement is running on this machine; without --no-wait this one waits") from error
     except OSError as error:
         raise GateError(f"{error.filename or 'a file'}: cannot be written or read ({error.strerror})") from error
 
 
-def _compare(trees: Trees, request: Request, watcher: Watcher) -> tuple[Path, Gate]:
+def compare_trees(trees: Trees, request: Request, watcher: Watcher) -> tuple[Path, Gate]:
+    """As `execute`, of trees that are open already."""
     started, seed = time.time(), random.SystemRandom().randrange(2**32)
     settings, notes = read_settings(trees.path("head"), request.changes)
     if trees.commits["base"] == trees.commits["head"] and not trees.dirty:
@@ -167,6 +175,11 @@ def _compare(trees: Trees, request: Request, watcher: Watcher) -> tuple[Path, Ga
         watcher.stage("accuracy", 1)
         trained = source.train(trainings, request.data_root)
         watcher.advance(f"{len(trainings)} trainings on either side")
+    counted = []
+    if request.instructions:
+        watcher.stage("counting", 1)
+        counted = count_instructions(trees, choose([one for one in benchmarks if one.name in working]), logs)
+        watcher.advance("instructions on either side")
     about = {
         "base": trees.commits["base"],
         "head": trees.commits["head"],
@@ -178,6 +191,7 @@ def _compare(trees: Trees, request: Request, watcher: Watcher) -> tuple[Path, Ga
         "seed": seed,
         "benchmarks": [dataclasses.asdict(one) for one in benchmarks],
         "pytest": request.pytest,
+        "instructions": counted,
     }
     gate = Gate(settings, base_names, [one.name for one in benchmarks], pairs, trained, about)
     write_json(folder / "gate.json", gate.to_dict())

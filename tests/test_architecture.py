@@ -20,7 +20,7 @@ LAYERS = (
     ("bench.gate_run", "bench.model", "bench.page", "bench.replica", "bench.sending", "bench.sources"),
     (
         "bench.baseline", "bench.compare", "bench.entry", "bench.forkserver", "bench.gate", "bench.plots",
-        "bench.pytest_suite", "bench.report", "bench.runner",
+        "bench.instructions", "bench.pytest_suite", "bench.report", "bench.runner",
     ),
     (
         "bench.doctor", "bench.effects", "bench.gate_accuracy", "bench.pairs", "bench.runs", "bench.side",
@@ -33,7 +33,8 @@ LAYERS = (
         "bench.progress", "bench.server", "bench.timing", "bench.weights",
     ),
     (
-        "bench.collector", "bench.formats", "bench.formats.numbers", "bench.machine", "bench.pytest_worker",
+        "bench.collector", "bench.formats", "bench.formats.numbers", "bench.instructions_worker", "bench.machine",
+        "bench.pytest_worker",
         "bench.record", "bench.statistics", "bench.store", "bench.trees", "bench.trial", "bench.verdict",
     ),
     ("bench", "lenet"),
@@ -46,9 +47,9 @@ LAYERS = (
 
 HOMES = {
     "torch": {
-        "bench.forkserver", "bench.model", "bench.pair_worker", "bench.timing", "bench.worker", "lenet.data",
-        "lenet.initialize",
-        "lenet.layers", "lenet.networks", "lenet.step", "lenet.training", "lenet.vision",
+        "bench.forkserver", "bench.instructions_worker", "bench.model", "bench.pair_worker", "bench.timing",
+        "bench.worker", "lenet.data", "lenet.initialize", "lenet.layers", "lenet.networks", "lenet.step",
+        "lenet.training", "lenet.vision",
     },
     "torchvision": {"lenet.vision"},
     "sklearn": {"lenet.files"},
@@ -68,8 +69,8 @@ HOMES = {
 
 ONLY_INSIDE_FUNCTIONS = {"torchvision", "sklearn", "mlflow", "matplotlib", "jinja2"}
 ENTRY_POINTS = {
-    "bench.__main__", "bench.cli", "bench.forkserver", "bench.gate_cli", "bench.pair_worker", "bench.pytest_worker",
-    "bench.tracking_worker", "bench.worker", "lenet.vision",
+    "bench.__main__", "bench.cli", "bench.forkserver", "bench.gate_cli", "bench.instructions_worker",
+    "bench.pair_worker", "bench.pytest_worker", "bench.tracking_worker", "bench.worker", "lenet.vision",
 }  # fmt: skip
 """Modules that are run as commands, and may therefore end the process."""
 
