@@ -19,8 +19,8 @@ LAYERS = (
     ("bench.compare_cli", "bench.gate_report", "bench.products", "bench.sweep_run"),
     ("bench.gate_run", "bench.model", "bench.page", "bench.replica", "bench.sending", "bench.sources"),
     (
-        "bench.baseline", "bench.compare", "bench.entry", "bench.forkserver", "bench.gate", "bench.plots",
-        "bench.instructions", "bench.pytest_suite", "bench.report", "bench.runner",
+        "bench.baseline", "bench.compare", "bench.entry", "bench.forkserver", "bench.gate", "bench.instructions",
+        "bench.plots", "bench.pytest_suite", "bench.report", "bench.runner",
     ),
     (
         "bench.doctor", "bench.effects", "bench.gate_accuracy", "bench.pairs", "bench.runs", "bench.side",
@@ -34,8 +34,8 @@ LAYERS = (
     ),
     (
         "bench.collector", "bench.formats", "bench.formats.numbers", "bench.instructions_worker", "bench.machine",
-        "bench.pytest_worker",
-        "bench.record", "bench.statistics", "bench.store", "bench.trees", "bench.trial", "bench.verdict",
+        "bench.pytest_worker", "bench.record", "bench.statistics", "bench.store", "bench.trees", "bench.trial",
+        "bench.verdict",
     ),
     ("bench", "lenet"),
     ("lenet.networks", "lenet.training"),

@@ -114,9 +114,8 @@ def look(folder, path):
     began = time.monotonic()
     build_table([run])
     own = time.monotonic() - began
-    print(
-        f"mlflow.search_runs of {rows:,} runs: {searched:.1f} s; our table: {own:.1f} s, {searched / own:.0f} times faster"
-    )
+    faster = searched / own
+    print(f"mlflow.search_runs of {rows:,} runs: {searched:.1f} s; our table: {own:.1f} s, {faster:.0f} times faster")
 
 
 def main():
