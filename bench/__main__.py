@@ -1,16 +1,22 @@
 """The console script, and `python -m bench`: an interrupt ends in one line also while the command still imports."""
 
+import signal
 import sys
 
 
 def main() -> None:
     """Runs `bench.cli`."""
+    # Not by raising SIGINT, which a shell makes its background jobs ignore.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         from bench.cli import main as run_cli
 
         run_cli()
     except KeyboardInterrupt:
         print("lenet-bench: interrupted", file=sys.stderr)
+        # Python remembers an interrupt that came inside an `exec`, as of a dataclass, and would end by the signal
+        # instead of with the exit code; the next `exec` makes it forget.
+        exec("")
         sys.exit(130)
 
 

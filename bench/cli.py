@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from bench.cli_compare import baseline, compare
+from bench.compare_cli import baseline, compare
 from bench.gate_cli import gate_app
 from bench.tracking_cli import import_pytest_benchmark, links, sync, ui
 
@@ -53,7 +52,6 @@ def main() -> None:
     debug = "--debug" in sys.argv
     if debug:
         sys.argv.remove("--debug")
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         app(prog_name="lenet-bench")
     except SystemExit as error:

@@ -43,7 +43,7 @@ def compare(base: Side, head: Side, tolerance: float = TOLERANCE, alpha: float =
 
     The chance that any benchmark which is not different is called slower or faster is at most alpha, for what varies
     from process to process. The exit code is 1 if something is slower or broke, 3 if machines, torch or threads
-    differ or nothing could be judged, else 0; `inconclusive` among those if something stays unknown.
+    differ or nothing could be judged, else 0; among those it is `inconclusive` if something stays unknown.
     """
     refusal, remarks = judge_places(base.place, head.place)
     pairs = pair_benchmarks(base.benchmarks, head.benchmarks)
@@ -60,7 +60,7 @@ def compare(base: Side, head: Side, tolerance: float = TOLERANCE, alpha: float =
         )
     threads = any(one.verdict == UNKNOWN and one.note.startswith("threads") for one in verdicts)
     tested = any(not math.isnan(one.p) for one in verdicts)
-    if any(one.verdict in FAILING for one in verdicts):
+    if not refusal and any(one.verdict in FAILING for one in verdicts):
         code, outcome = REGRESSION, "regression"
     elif refusal or threads or not tested:
         code, outcome = NO_VERDICT, "no verdict"

@@ -10,6 +10,7 @@ it still has one thread.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import selectors
@@ -26,11 +27,7 @@ def main() -> int:
     die_with_parent()
     control = socket.socket(fileno=int(sys.argv[1]))
     os.dup2(2, 1)
-    # The imports that the children need not pay for; building an optimiser imports torch._dynamo, which takes 1.6 s.
-
-    import lenet.networks
-    import lenet.training  # noqa: F401  # as the two above: to have them, not to use them
-
+    preload()
     wake_read, wake_write = os.pipe()
     os.set_blocking(wake_write, False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -70,6 +67,12 @@ def main() -> int:
         for pid in children:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
+
+
+def preload() -> None:
+    """Imports what the children would otherwise pay for, a second each: building an optimiser imports torch._dynamo."""
+    for name in ("torch._dynamo", "lenet.networks", "lenet.training"):
+        importlib.import_module(name)
 
 
 def _reply(control: socket.socket, message: dict[str, Any]) -> None:

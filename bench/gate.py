@@ -14,104 +14,23 @@ from is not known here, so that the decision is tested to the digit without timi
 
 from __future__ import annotations
 
-import fnmatch
 import math
+import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from bench.gate_accuracy import WORSE, Trained, judge_accuracies
+from bench.gate_settings import FIRST_LOOK, SECOND_LOOK, TIMING_SHARE, Settings, check_settings
 from bench.pairs import CONTROL, Benchmark, Pair
-from bench.statistics import (
-    Array,
-    hodges_lehmann,
-    mean_interval,
-    minimum_detectable_effect,
-    sign_flip_max_t,
-    smallest_p,
-    upper_bound,
-)
+from bench.statistics import Array, hodges_lehmann, minimum_detectable_effect, sign_flip_max_t, upper_bound
 from bench.verdict import ACCEPTED, FAILED, FASTER, MISSING, NEW, SAME, SLOWER, UNKNOWN, Verdict, in_order
 
-TIMING_SHARE, ACCURACY_SHARE = 0.8, 0.2  # of alpha
-FIRST_LOOK, SECOND_LOOK = 0.6, 0.4  # of the timing's alpha: confirm alone, confirm and extension together
 POWER = 0.9
 PASS, REGRESSION, NO_VERDICT = "pass", "regression", "no verdict"
-WORSE = "worse"  # of an accuracy
 Measure = Callable[[str, int, Sequence[Benchmark]], list[Pair]]
-
-
-class GateError(Exception):
-    """A gate that cannot judge as asked. One line."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How the gate decides.
-
-    **Arguments:**
-
-    - `floor`: a smaller slowdown never fails, however significant. `tolerance`: what a pass rules out, with 95 %.
-    - `routing`: median slowdown in the screen from which a benchmark is confirmed.
-    - `floors`, `tolerances`: the same for single benchmarks, by name or pattern; the first that fits counts.
-    - `accepted`: name or pattern of a benchmark that may be slower, with the reason.
-    - `alpha`: the chance of failing a change that does nothing, for the whole suite.
-    - `screen_pairs`, `confirm_pairs`, `extend_pairs`, `alternations`, `block_ms`: how much is measured.
-    - `accuracy_margin`: a smaller drop of the mean accuracy (a share) never fails.
-    - `allow_removed`: whether a benchmark may disappear. `strict`: whether an inconclusive benchmark withholds a pass.
-    """
-
-    floor: float = 0.02
-    tolerance: float = 0.05
-    routing: float = 0.015
-    floors: Mapping[str, float] = field(default_factory=dict)
-    tolerances: Mapping[str, float] = field(default_factory=dict)
-    accepted: Mapping[str, str] = field(default_factory=dict)
-    alpha: float = 0.01
-    screen_pairs: int = 8
-    confirm_pairs: int = 24
-    extend_pairs: int = 16
-    alternations: int = 30
-    block_ms: float = 20.0
-    accuracy_margin: float = 0.005
-    allow_removed: bool = False
-    strict: bool = False
-
-    def floor_of(self, name: str) -> float:
-        """The floor of one benchmark, as a share."""
-        return _lookup(self.floors, name, self.floor)
-
-    def tolerance_of(self, name: str) -> float:
-        """The tolerance of one benchmark, as a share."""
-        return _lookup(self.tolerances, name, self.tolerance)
-
-    def routing_of(self, name: str) -> float:
-        """What sends one benchmark on to be confirmed: never more than its floor, or a regression could hide below."""
-        return min(self.routing, self.floor_of(name))
-
-
-def fits(name: str, pattern: str) -> bool:
-    """Whether a benchmark has this name, or one of this pattern: `test_sum[10]` is a name, brackets and all."""
-    return name == pattern or fnmatch.fnmatchcase(name, pattern)
-
-
-def _lookup(values: Mapping[str, float], name: str, otherwise: float) -> float:
-    return next((value for pattern, value in values.items() if fits(name, pattern)), otherwise)
-
-
-def check_settings(settings: Settings, benchmarks: int) -> None:
-    """Raises `GateError` where the smallest p-value that can be attained could never be significant: such a gate would
-    pass everything.
-    """
-    looks = ((settings.confirm_pairs, FIRST_LOOK), (settings.confirm_pairs + settings.extend_pairs, SECOND_LOOK))
-    for pairs, share in looks:
-        alpha, smallest = settings.alpha * TIMING_SHARE * share, smallest_p(pairs, max(1, benchmarks))
-        if smallest > alpha:
-            raise GateError(
-                f"{pairs} pairs give no p-value below {smallest:.2g}, and failing needs {alpha:.2g}: "
-                "this gate could never fail; ask for more pairs or a larger alpha"
-            )
 
 
 @dataclass(frozen=True)
@@ -164,7 +83,7 @@ def differences(pairs: Sequence[Pair], names: Sequence[str]) -> Array:
 
 
 def _datum(blocks: Sequence[Sequence[float]]) -> float:
-    return float(np.median([math.log(head / base) for base, head, *_ in blocks])) if blocks else math.nan
+    return statistics.median(math.log(head / base) for base, head, *_ in blocks) if blocks else math.nan
 
 
 def _of(pairs: Sequence[Pair], *stages: str) -> list[Pair]:
@@ -197,8 +116,9 @@ def judge_times(settings: Settings, pairs: Sequence[Pair], names: Sequence[str])
     if extended:
         both = [*confirmed, *extended]
         again = [name for name in routed if any(name in pair.blocks for pair in extended)]
-        second = sign_flip_max_t(differences(both, again))
-        looks |= {name: (both, float(p), alpha * SECOND_LOOK) for name, p in zip(again, second, strict=True)}
+        # The family is still all that was routed: what is looked at again was chosen by the very pairs it is judged on.
+        second = dict(zip(routed, sign_flip_max_t(differences(both, routed)), strict=True))
+        looks |= {name: (both, float(second[name]), alpha * SECOND_LOOK) for name in again}
     verdicts = []
     for name in names:
         stage, p, level = looks.get(name, (_of(pairs, "screen"), math.nan, 0.0))
@@ -214,17 +134,15 @@ def _judge(settings: Settings, name: str, pairs: Sequence[Pair], p: float, alpha
     shift = hodges_lehmann(d)
     floor, tolerance = math.log1p(settings.floor_of(name)), math.log1p(settings.tolerance_of(name))
     if p <= alpha and shift.value >= floor:
-        verdict, note = SLOWER, ""
-        reason = next((why for pattern, why in settings.accepted.items() if fits(name, pattern)), None)
-        if reason is not None:
-            verdict, note = ACCEPTED, f"slower, accepted: {reason}"
+        reason = settings.reason_of(name)
+        verdict, note = (SLOWER, "") if reason is None else (ACCEPTED, f"slower, accepted: {reason}")
     elif upper_bound(d) < tolerance:
         verdict = FASTER if shift.high < -floor else SAME
         note = f"slower by less than the floor of {settings.floor_of(name):.1%}" if p <= alpha else ""
     else:
         verdict, note = UNKNOWN, f"up to {math.expm1(upper_bound(d)):+.1%} cannot be ruled out"
     blocks = [(pair.iterations[name], pair.blocks[name]) for pair in pairs if name in pair.blocks]
-    base, head = ([float(np.median([b[side] for b in rows])) / n for n, rows in blocks] for side in (0, 1))
+    base, head = ([statistics.median(b[side] for b in rows) / n for n, rows in blocks] for side in (0, 1))
     low, high = math.exp(shift.low), math.exp(shift.high)
     return Verdict(name, verdict, base, head, math.exp(shift.value), low, high, p, note)
 
@@ -255,52 +173,12 @@ def judge_availability(
     return verdicts
 
 
-def judge_accuracies(settings: Settings, trained: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
-    """A verdict on each trial's test accuracy: the same seeds on both sides, a one-sided sign-flip test over seeds.
-
-    It fails as a time does: significant over all trials, and the mean drop at least the margin.
-
-    **Arguments:**
-
-    - `trained`: by side, a mapping a trial and seed: `name`, `seed`, `accuracy` (None if it failed), `reason`.
-    """
-    scores: dict[str, dict[str, dict[int, Any]]] = {}
-    for side, messages in trained.items():
-        for message in messages:
-            scores.setdefault(message["name"], {}).setdefault(side, {})[message["seed"]] = message
-    found: list[dict[str, Any]] = []
-    columns = []
-    for name, sides in scores.items():
-        base, head = ({seed: m["accuracy"] for seed, m in sides.get(side, {}).items()} for side in ("base", "head"))
-        drops = [base[seed] - head[seed] for seed in base if None not in (base[seed], head.get(seed))]
-        lost = [seed for seed in base if base[seed] is not None and head.get(seed) is None]
-        verdict, note = (SAME, "") if drops else (UNKNOWN, "no seed was trained on both sides")
-        if lost:
-            reason = sides.get("head", {}).get(lost[0], {}).get("reason", "no result")
-            verdict, note = FAILED, f"learns on base, fails on head: {reason}"
-        drop = mean_interval(drops)
-        found.append(
-            {"name": name, "difference": -drop.value, "low": -drop.high, "high": -drop.low, "seeds": drop.n,
-             "p": math.nan, "verdict": verdict, "note": note}
-        )  # fmt: skip
-        columns.append(drops)
-    longest = max(map(len, columns), default=0)
-    if not longest:
-        return found
-    family = np.array([[*column, *[math.nan] * (longest - len(column))] for column in columns]).T
-    for one, p in zip(found, sign_flip_max_t(family), strict=True):
-        one["p"] = float(p)
-        if one["verdict"] == SAME and p <= settings.alpha * ACCURACY_SHARE:
-            one["verdict"] = WORSE if -one["difference"] >= settings.accuracy_margin else SAME
-    return found
-
-
 def decide(
     settings: Settings,
     pairs: Sequence[Pair],
     base: Sequence[str],
     head: Sequence[str],
-    trained: Mapping[str, Sequence[Mapping[str, Any]]],
+    trained: Trained,
 ) -> Decision:
     """Everything together. The same pairs give the same decision, whenever it is made."""
     names = [name for name in head if name in base]

@@ -6,10 +6,20 @@ Part of the command line, as `bench.cli` is, which it is added to; nothing is co
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
+
+from bench.verdict_files import (
+    BencherFile,
+    GithubActionFile,
+    JsonFile,
+    JunitFile,
+    MarkdownFile,
+    PytestBenchmarkFile,
+)
 
 if TYPE_CHECKING:
     from bench.gate_run import Gate
@@ -18,7 +28,6 @@ gate_app = typer.Typer(invoke_without_command=True, add_completion=False, rich_m
 
 Share = Annotated[float | None, typer.Option(min=0.0, max=1.0)]
 Pairs = Annotated[int | None, typer.Option(min=1)]
-File = Annotated[Path | None, typer.Option(metavar="FILE")]
 
 
 @gate_app.callback()
@@ -48,8 +57,17 @@ def gate(
     allow_dependency_change: Annotated[
         bool, typer.Option("--allow-dependency-change", help="Give base an environment of its own.")
     ] = False,
+    instructions: Annotated[
+        bool, typer.Option("--instructions", help="Counts instructions too (valgrind; minutes): explains, never fails.")
+    ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="What is inconclusive withholds the pass (exit 3).")] = False,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Refuse while another measurement runs here.")] = False,
+    json_: JsonFile = None,
+    markdown: MarkdownFile = None,
+    junit: JunitFile = None,
+    github_action_benchmark: GithubActionFile = None,
+    bencher: BencherFile = None,
+    pytest_benchmark: PytestBenchmarkFile = None,
     results: Annotated[Path, typer.Option(envvar="LENET_BENCH_RESULTS")] = Path("results"),
     data_root: Annotated[Path | None, typer.Option(help="Where data sets are; digits need none.")] = None,
 ) -> None:
@@ -70,35 +88,54 @@ def gate(
     request = Request(
         start=Path.cwd(), base=base, head=head, results=results, data_root=find_data_root(data_root),
         experiment=experiment, pytest=pytest, only=only or [], wait=not no_wait,
-        allow_dependency_change=allow_dependency_change,
+        allow_dependency_change=allow_dependency_change, instructions=instructions,
         changes={name: value for name, value in given.items() if value is not None},
     )  # fmt: skip
     with TerminalWatcher(Console(stderr=True)) as watcher:
         folder, done = execute(request, watcher)
-    finish(done, folder)
+    files = {
+        "json": json_, "markdown": markdown, "junit": junit, "github_action_benchmark": github_action_benchmark,
+        "bencher": bencher, "pytest_benchmark": pytest_benchmark,
+    }  # fmt: skip
+    finish(done, folder, files)
 
 
 @gate_app.command()
-def analyse(file: Annotated[Path, typer.Argument(help="A gate's folder or its gate.json.")]) -> None:
+def analyse(
+    file: Annotated[Path, typer.Argument(help="A gate's folder, its gate.json, or what --json wrote.")],
+    json_: JsonFile = None,
+    markdown: MarkdownFile = None,
+    junit: JunitFile = None,
+    github_action_benchmark: GithubActionFile = None,
+    bencher: BencherFile = None,
+    pytest_benchmark: PytestBenchmarkFile = None,
+) -> None:
     """Judges stored pairs again: the same file gives the same verdict."""
     from bench.gate_run import read_gate
 
-    finish(read_gate(file), None)
+    files = {
+        "json": json_, "markdown": markdown, "junit": junit, "github_action_benchmark": github_action_benchmark,
+        "bencher": bencher, "pytest_benchmark": pytest_benchmark,
+    }  # fmt: skip
+    finish(read_gate(file), None, files)
 
 
-def finish(done: Gate, folder: Path | None) -> NoReturn:
-    """Prints the verdict; beside a fresh gate's pairs it is written down as Markdown too."""
-    from bench.formats.markdown import write_markdown
+def finish(done: Gate, folder: Path | None, files: Mapping[str, Path | None]) -> NoReturn:
+    """Prints the verdict, unless a file went to standard output; beside a fresh gate's pairs lies its Markdown too."""
     from bench.formats.text import write_text
     from bench.gate import NO_VERDICT, PASS, REGRESSION
-    from bench.gate_report import append_job_summary, make_header
+    from bench.gate_report import make_header, write_gate_files
+    from bench.verdict_files import write_file
 
     decision = done.decide()
     header = make_header(done, decision)
     if folder:
-        (folder / "gate.md").write_text(write_markdown(header, decision.verdicts), encoding="utf-8")
-        append_job_summary(header, decision)
-    print(write_text(header, decision.verdicts), end="")
-    if folder:
-        print(f"files: {folder}/")
+        from bench.formats.markdown import write_markdown
+
+        write_file(folder / "gate.md", write_markdown(header, decision.verdicts))
+    write_gate_files(done, decision, header, files)
+    if not any(str(path) == "-" for path in files.values()):
+        print(write_text(header, decision.verdicts), end="")
+        if folder:
+            print(f"files: {folder}/")
     sys.exit({PASS: 0, REGRESSION: 1, NO_VERDICT: 3}[decision.outcome])

@@ -1,22 +1,25 @@
 """A gate in words: the header that the formats print around its verdicts, with what to do next.
 
-A gate and its decision go in, plain values come out. It judges nothing and writes no file but the job summary.
+A gate and its decision go in; plain values and the files that were asked for come out. It judges nothing.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
-import os
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.formats.markdown import write_markdown
+from bench.formats.numbers import strict_json
 from bench.gate import PASS, REGRESSION, Decision
 from bench.gate_run import Gate
+from bench.instructions import describe_instructions
 from bench.verdict import SLOWER
+from bench.verdict_files import write_file, write_files
 
+RAW = ("base_s", "head_s")  # of a verdict: they come from the pairs
 TITLES = {PASS: "PASS", REGRESSION: "FAIL"}
 
 
@@ -42,7 +45,12 @@ def make_header(gate: Gate, decision: Decision) -> dict[str, Any]:
             "time": f"{seconds / 60:.1f} min",
         },
         "accuracy": decision.accuracies,
-        "notes": [*about["notes"], *_resolution(decision), *_next(gate, decision)],
+        "notes": [
+            *about["notes"],
+            *_resolution(decision),
+            *describe_instructions(about.get("instructions", []), decision.verdicts),
+            *_next(gate, decision),
+        ],
     }
 
 
@@ -78,8 +86,18 @@ def _next(gate: Gate, decision: Decision) -> list[str]:
     ]
 
 
-def append_job_summary(header: Mapping[str, Any], decision: Decision) -> None:
-    """Adds the Markdown to the file that `GITHUB_STEP_SUMMARY` names, if it names one."""
-    if path := os.environ.get("GITHUB_STEP_SUMMARY"):
-        with Path(path).open("a", encoding="utf-8") as summary:
-            summary.write(write_markdown(header, decision.verdicts))
+def write_gate_json(gate: Gate, decision: Decision) -> str:
+    """Every raw block with what was decided of it: `lenet-bench gate analyse` decides the same from this file again."""
+    verdicts = [{k: v for k, v in dataclasses.asdict(one).items() if k not in RAW} for one in decision.verdicts]
+    return strict_json({**gate.to_dict(), "decision": {**dataclasses.asdict(decision), "verdicts": verdicts}})
+
+
+def write_gate_files(
+    gate: Gate, decision: Decision, header: Mapping[str, Any], files: Mapping[str, Path | None]
+) -> None:
+    """The formats that were asked for, as `bench.verdict_files.write_files` does, and the gate's own JSON. Raises
+    `RecordError`.
+    """
+    if path := files.get("json"):
+        write_file(path, write_gate_json(gate, decision))
+    write_files(header, decision.verdicts, {**files, "json": None})

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime
+import itertools
 import json
 import random
 import time
-import tomllib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bench import machine
 from bench.experiment import Experiment, read_experiment
-from bench.gate import Decision, GateError, Settings, decide, fits, run_gate
+from bench.gate import Decision, decide, run_gate
+from bench.gate_settings import GateError, Settings, check_seeds, fits, read_settings
+from bench.instructions import check_valgrind, choose, count_instructions
 from bench.launch import LaunchError
 from bench.pairs import Benchmark, Pair, PairSource, Suite, TrialSuite
 from bench.pytest_suite import PytestSuite
@@ -32,6 +33,7 @@ from lenet.variant import nearest
 
 SCHEMA = 1
 EXPERIMENT = Path("experiments") / "gate.toml"
+ABOUT = {"base", "head", "dirty", "machine", "started_s", "seconds", "notes", "seed", "benchmarks"}
 STRIKES = 2  # deaths of one side at one benchmark, in fresh processes, after which it counts as failing there
 
 
@@ -47,6 +49,7 @@ class Request:
       checkout need not hold a network at all.
     - `only`: patterns of benchmark names; empty: all.
     - `results`: the gate's folder is made below it. `data_root`: where the accuracy's data are.
+    - `instructions`: whether to count instructions too, which takes minutes.
     - `wait`: whether to wait for another measurement on this machine to end.
     - `changes`: settings given on the command line; they go before those of the head's pyproject.toml.
     """
@@ -61,6 +64,7 @@ class Request:
     only: Sequence[str] = ()
     wait: bool = True
     allow_dependency_change: bool = False
+    instructions: bool = False
     changes: dict[str, Any] = field(default_factory=dict)
 
 
@@ -72,7 +76,7 @@ class Gate:
 
     - `settings`, `pairs`, `trained`: what `bench.gate.decide` needs, and `base_names`, `head_names`.
     - `about`: what was compared: `base`, `head` (commits), `dirty`, `machine`, `started_s`, `seconds`, `notes`,
-      `seed`, `benchmarks`, `pytest`.
+      `seed`, `benchmarks`, `pytest`, `instructions`.
     """
 
     settings: Settings
@@ -99,6 +103,9 @@ def read_gate(path: Path) -> Gate:
         if values.pop("schema") != SCHEMA:
             raise GateError(f"{file}: of another version of the gate; this one reads schema {SCHEMA}")
         settings, pairs = Settings(**values.pop("settings")), [Pair(**pair) for pair in values.pop("pairs")]
+        values.pop("decision", None)  # made anew
+        if missing := ABOUT - values["about"].keys():
+            raise GateError(f"{file}: not a gate's file (about: without {', '.join(sorted(missing))})")
         return Gate(settings=settings, pairs=pairs, **values)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise GateError(f"{file}: not a gate's file ({' '.join(str(error).split())})") from error
@@ -108,99 +115,101 @@ def execute(request: Request, watcher: Watcher) -> tuple[Path, Gate]:
     """Measures and returns the folder and the gate. Raises `TreesError`, `GateError`, `ExperimentError`, `RecordError`
     or `LaunchError`; whatever was measured until then is in the folder.
     """
-    with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(machine_lock(watcher, wait=request.wait))
-        except BlockingIOError as error:
-            raise GateError(
-                "another measurement is running on this machine; without --no-wait this one waits"
-            ) from error
-        trees = stack.enter_context(
+    if request.instructions:
+        check_valgrind()
+        if request.pytest:
+            raise GateError("--instructions counts those of trials; it does not go with --pytest")
+    try:
+        with (
+            machine_lock(watcher, wait=request.wait),
             open_trees(
                 request.start,
                 request.base,
                 request.head,
                 allow_dependency_change=request.allow_dependency_change,
                 packages=("pytest", "pytest-benchmark") if request.pytest else ("torch",),
-            )
-        )
-        started, seed = time.time(), random.SystemRandom().randrange(2**32)
-        settings, notes = read_settings(trees.path("head"), request.changes)
-        suite: Suite = TrialSuite()
-        experiment = None
-        if request.pytest:
-            suite = tests = PytestSuite(request.pytest)
-            benchmarks, base_names = tests.plan(trees, request.only, notes)
-        else:
-            experiment, benchmarks, base_names = plan(trees, request, notes)
-        folder = request.results.resolve() / "gate" / time.strftime("%Y%m%d-%H%M%S", time.localtime(started))
-        logs = folder / "logs"
-        logs.mkdir(parents=True)
-        source = PairSource(
-            trees,
-            logs,
-            alternations=settings.alternations,
-            block_s=settings.block_ms / 1e3,
-            draw=random.Random(seed),
-            suite=suite,
-        )
-        recorder = _Recorder(source, Journal(folder / "pairs.jsonl"), watcher)
-        pairs = run_gate(settings, [one for one in benchmarks if one.name in base_names], recorder.measure)
-        trained = _train(experiment, request, source, watcher) if experiment else {}
-        about = {
-            "base": trees.commits["base"],
-            "head": trees.commits["head"],
-            "dirty": trees.dirty,
-            "machine": machine.fingerprint(),
-            "started_s": started,
-            "seconds": time.time() - started,
-            "notes": notes,
-            "seed": seed,
-            "benchmarks": [dataclasses.asdict(one) for one in benchmarks],
-            "pytest": request.pytest,
-        }
-        gate = Gate(settings, base_names, [one.name for one in benchmarks], pairs, trained, about)
-        write_json(folder / "gate.json", gate.to_dict())
-        with contextlib.suppress(OSError):
-            logs.rmdir()  # stays if a process had something to say
-        return folder, gate
+            ) as trees,
+        ):
+            return compare_trees(trees, request, watcher)
+    except BlockingIOError as error:
+        raise GateError("another measurement is running on this machine; without --no-wait this one waits") from error
+    except OSError as error:
+        raise GateError(f"{error.filename or 'a file'}: cannot be written or read ({error.strerror})") from error
 
 
-def read_settings(tree: Path, changes: dict[str, Any]) -> tuple[Settings, list[str]]:
-    """`[tool.lenet-bench.gate]` of a tree's pyproject.toml, overlaid by `changes`; and what a reader must know of it.
+def compare_trees(trees: Trees, request: Request, watcher: Watcher) -> tuple[Path, Gate]:
+    """As `execute`, of trees that are open already."""
+    started, seed = time.time(), random.SystemRandom().randrange(2**32)
+    settings, notes = read_settings(trees.path("head"), request.changes)
+    if trees.commits["base"] == trees.commits["head"] and not trees.dirty:
+        notes.append("base and head are the same commit: whatever is found is noise")
+    suite: Suite = TrialSuite()
+    trainings: list[dict[str, Any]] = []
+    if request.pytest:
+        suite = tests = PytestSuite(request.pytest)
+        benchmarks, base_names = tests.plan(trees, request.only, notes)
+    else:
+        experiment, benchmarks, base_names = plan(trees, request, notes)
+        trainings = list_trainings(experiment, {one.name for one in benchmarks})
+        if trainings:
+            check_seeds(settings, len(experiment.seeds), len({one["name"] for one in trainings}))
+    folder = make_folder(request.results, started)
+    logs = folder / "logs"
+    logs.mkdir()
+    source = PairSource(
+        trees,
+        logs,
+        alternations=settings.alternations,
+        block_s=settings.block_ms / 1e3,
+        limit_s=settings.limit_s,
+        draw=random.Random(seed),
+        suite=suite,
+    )
+    recorder = _Recorder(source, Journal(folder / "pairs.jsonl"), watcher)
+    pairs = run_gate(settings, [one for one in benchmarks if one.name in base_names], recorder.measure)
+    trained = {}
+    broken = {name for pair in pairs for names in pair.failed.values() for name in names}
+    working = {one.name for one in benchmarks} - broken
+    trainings = [one for one in trainings if one["name"] in {name.rpartition("/")[0] for name in working}]
+    if trainings:
+        watcher.stage("accuracy", 1)
+        trained = source.train(trainings, request.data_root)
+        watcher.advance(f"{len(trainings)} trainings on either side")
+    counted = []
+    if request.instructions:
+        watcher.stage("counting", 1)
+        counted = count_instructions(trees, choose([one for one in benchmarks if one.name in working]), logs)
+        watcher.advance("instructions on either side")
+    about = {
+        "base": trees.commits["base"],
+        "head": trees.commits["head"],
+        "dirty": trees.dirty,
+        "machine": machine.fingerprint(),
+        "started_s": started,
+        "seconds": time.time() - started,
+        "notes": notes,
+        "seed": seed,
+        "benchmarks": [dataclasses.asdict(one) for one in benchmarks],
+        "pytest": request.pytest,
+        "instructions": counted,
+    }
+    gate = Gate(settings, base_names, [one.name for one in benchmarks], pairs, trained, about)
+    write_json(folder / "gate.json", gate.to_dict())
+    with contextlib.suppress(OSError):
+        logs.rmdir()  # stays if a process had something to say
+    return folder, gate
 
-    `accepted` is a list of tables: `benchmark` (name or pattern), `reason`, `until` (a date, after which it is void).
-    Raises `GateError` for unknown keys and for values of the wrong kind.
-    """
-    file = tree / "pyproject.toml"
-    try:
-        content = tomllib.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    except tomllib.TOMLDecodeError as error:
-        raise GateError(f"pyproject.toml: not TOML: {error}") from error
-    values: dict[str, Any] = dict(content.get("tool", {}).get("lenet-bench", {}).get("gate", {}))
-    known = {one.name: type(one.default) for one in dataclasses.fields(Settings)}
-    notes, accepted = [], {}
-    for entry in values.pop("accepted", []):
-        if not isinstance(entry, dict) or set(entry) != {"benchmark", "reason", "until"}:
-            raise GateError(f"[tool.lenet-bench.gate] accepted: {entry!r} needs benchmark, reason and until (a date)")
-        if not isinstance(entry["until"], datetime.date):
-            raise GateError(
-                f"[tool.lenet-bench.gate] accepted: until = {entry['until']!r} is not a date like 2026-12-31"
-            )
-        if entry["until"] < datetime.date.today():
-            notes.append(f"accepted entry for {entry['benchmark']} is void since {entry['until']}")
-        else:
-            accepted[entry["benchmark"]] = f"{entry['reason']} (until {entry['until']})"
-    for name, value in (values := {**values, **changes}).items():
-        if name not in known:
-            raise GateError(f"[tool.lenet-bench.gate]: unknown key '{name}'; {nearest(name, known)}")
-        if name in ("floors", "tolerances"):
-            right = isinstance(value, dict) and all(isinstance(one, float | int) for one in value.values())
-        else:
-            right = isinstance(value, bool) == (known[name] is bool) and isinstance(value, float | int) and value >= 0
-        if not right:
-            raise GateError(f"[tool.lenet-bench.gate] {name}: {value!r} is not what it takes")
-    return Settings(**{**values, "accepted": accepted}), notes
+
+def make_folder(results: Path, started_s: float) -> Path:
+    """A new folder for one gate, named for the time."""
+    (results / "gate").mkdir(parents=True, exist_ok=True)
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(started_s))
+    for number in itertools.count(1):
+        folder = results.resolve() / "gate" / (stamp if number == 1 else f"{stamp}-{number}")
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir()
+            break
+    return folder
 
 
 def plan(trees: Trees, request: Request, notes: list[str]) -> tuple[Experiment, list[Benchmark], list[str]]:
@@ -264,19 +273,18 @@ class _Recorder:
     def measure(self, stage: str, count: int, benchmarks: Sequence[Benchmark]) -> list[Pair]:
         self._watcher.stage(stage, count)
         left, pairs, whole = list(benchmarks), [], 0
-        while whole < count:
+        while left and whole < count:
             pair = self._source.measure(stage, self._number, left)
             self._number += 1
-            if pair.died:
-                side, name, reason = pair.died
-                self._watcher.say(f"the {side} side died{' at ' + name if name else ''}: {reason}")
-                self._strikes[side, name] = self._strikes.get((side, name), 0) + 1
+            for side, name, cause, reason in pair.died:
+                self._watcher.say(f"the {side} side died{' at ' + name if name else ' while starting'}: {reason}")
+                # Silence a thousand times as long as a block is no accident, and waiting for it again would take long.
+                self._strikes[side, name] = STRIKES if cause == "timeout" else self._strikes.get((side, name), 0) + 1
                 if self._strikes[side, name] >= STRIKES:
                     if not name:
-                        raise LaunchError(f"the {side} side died twice before anything was measured: {reason}")
+                        raise LaunchError(f"the {side} side died while starting, more than once: {reason}")
                     pair.failed[side][name] = reason
-            else:
-                whole += 1
+            whole += not pair.died
             self._journal.append(dataclasses.asdict(pair))
             pairs.append(pair)
             broken = {name for names in pair.failed.values() for name in names}
@@ -285,21 +293,13 @@ class _Recorder:
         return pairs
 
 
-def _train(
-    experiment: Experiment, request: Request, source: PairSource, watcher: Watcher
-) -> dict[str, list[dict[str, Any]]]:
-    """Trains every trial on real data with every seed, on both sides."""
-    trainings = [
+def list_trainings(experiment: Experiment, names: Collection[str]) -> list[dict[str, Any]]:
+    """Every trial on real data among the named benchmarks, with every seed, as `PairSource.train` takes them."""
+    return [
         {"name": named.name, "seed": seed, "trial": named.trial.to_dict()}
         for named in experiment.trials
         if named.trial.recipe.data != "synthetic"
         and named.trial.placement.device == "cpu"
-        and any(_is_chosen(f"{named.name}/{phase}", request.only) for phase in experiment.timing.phases)
+        and any(f"{named.name}/{phase}" in names for phase in experiment.timing.phases)
         for seed in experiment.seeds
     ]
-    if not trainings:
-        return {}
-    watcher.stage("accuracy", 1)
-    trained = source.train(trainings, request.data_root)
-    watcher.advance(f"{len(trainings)} trainings on either side")
-    return trained

@@ -27,7 +27,6 @@ from bench.machine import worker_environment
 from bench.trees import SIDES, Trees
 
 CONTROL = "control"
-BLOCK_LIMIT_S = 60.0  # a block is asked to last milliseconds
 FEWEST_ALTERNATIONS = 5  # of a benchmark that takes longer than a block should
 SCRIPT = Path(__file__).with_name("pair_worker.py")
 
@@ -58,7 +57,7 @@ class TrialSuite:
     """Phases of trials, in a new random order each pair."""
 
     script = SCRIPT
-    begin_limit_s = BLOCK_LIMIT_S
+    begin_limit_s = 0.0  # nothing beyond what any block may take
 
     def describe(self, link: Path, benchmarks: Iterable[Benchmark]) -> dict[str, Any]:
         """One thread, and each benchmark whole."""
@@ -83,7 +82,8 @@ class Pair:
     - `iterations`: of a block, by benchmark.
     - `blocks`: by benchmark a list of `[base_s, head_s, base_cpu_s, head_cpu_s, base_first]`, one an alternation.
     - `failed`: by side, the benchmarks that could not be built or run there, with the reason.
-    - `died`: `[side, benchmark, reason]` if a process ended before its time; "" for the benchmark: while starting.
+    - `died`: `[side, benchmark, cause, reason]` of processes that ended before their time, or hung; "" for the
+      benchmark: while starting.
     """
 
     stage: str
@@ -94,13 +94,7 @@ class Pair:
     iterations: dict[str, int] = field(default_factory=dict)
     blocks: dict[str, list[list[float]]] = field(default_factory=dict)
     failed: dict[str, dict[str, str]] = field(default_factory=lambda: {side: {} for side in SIDES})
-    died: list[str] = field(default_factory=list)
-
-
-class _Died(Exception):
-    def __init__(self, side: str, reason: str) -> None:
-        super().__init__(reason)
-        self.side = side
+    died: list[list[str]] = field(default_factory=list)
 
 
 class PairSource:
@@ -110,6 +104,7 @@ class PairSource:
 
     - `trees`: both sides. `logs`: a folder for the processes' standard error.
     - `alternations`: blocks of either side, a benchmark and pair. `block_s`: what a block is calibrated to last.
+    - `limit_s`: a side that is silent for so long in a block, or while building a benchmark, hangs.
     - `draw`: the source of every coin flip. `suite`: what is run.
     - `iterations`: how often a block runs each benchmark: counted on base when first seen, then the same for both
       sides and all pairs. What takes longer than a block should runs once a block, and in fewer blocks.
@@ -122,48 +117,52 @@ class PairSource:
         *,
         alternations: int,
         block_s: float,
+        limit_s: float,
         draw: random.Random,
         suite: Suite | None = None,
     ) -> None:
         self._trees, self._logs, self._alternations, self._block_s = trees, logs, alternations, block_s
-        self._draw, self._suite = draw, suite or TrialSuite()
+        self._limit_s, self._draw, self._suite = limit_s, draw, suite or TrialSuite()
         self.iterations: dict[str, int] = {}
         self._shortened: dict[str, int] = {}
         cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
         self._core = cores[-1] if cores else None
 
     def measure(self, stage: str, number: int, benchmarks: Sequence[Benchmark]) -> Pair:
-        """One pair. A side that dies ends it early and is named in it."""
+        """One pair. A side that dies ends it, but only after the other was asked for the same: it may die of it too."""
         draw = self._draw
         first, left, hash_seed = draw.choice(SIDES), draw.choice(SIDES), draw.randrange(2**32)
         pair = Pair(stage, number, first, left, hash_seed)
-        busy = ""
         with contextlib.ExitStack() as stack:
             sides = {}
             for side in sorted(SIDES, key=lambda side: side != first):
                 sides[side] = stack.enter_context(self._start(side, pair, benchmarks))
-            try:
-                for side, process in sides.items():
-                    ready = _receive(side, process, START_LIMIT_S)
-                    if ready["kind"] == "broken":
-                        raise LaunchError(f"the {side} side cannot be run: {ready['reason']}")
-                    pair.failed[side].update(ready["failed"])
-                unable = {name for names in pair.failed.values() for name in names}
-                order = self._suite.order([b.name for b in benchmarks if b.name not in unable], draw)
-                for place, busy in enumerate(order):
-                    following = next((name for name in order[place + 1 :] if name != CONTROL), None)
-                    self._alternate(pair, busy, following, sides)
-                    going = {side: process for side, process in sides.items() if busy not in pair.failed[side]}
-                    end = {"kind": "end", "benchmark": busy}
-                    _note_failures(pair, busy, {s: _command(s, p, end, START_LIMIT_S) for s, p in going.items()})
-            except _Died as death:
-                pair.died.extend([death.side, busy, str(death)])
-            else:
-                for process in sides.values():
-                    process.close_input()
-                for process in sides.values():
-                    process.receive(START_LIMIT_S)  # nothing more comes: it returns when the side has ended by itself
+            for side, process in sides.items():
+                self._await_ready(pair, side, process)
+            unable = {name for names in pair.failed.values() for name in names}
+            order = self._suite.order([b.name for b in benchmarks if b.name not in unable], draw)
+            for place, name in enumerate(order):
+                if pair.died:
+                    return pair
+                following = next((name for name in order[place + 1 :] if name != CONTROL), None)
+                self._alternate(pair, name, following, sides)
+            for process in sides.values():
+                process.close_input()
+            for process in sides.values():
+                process.receive(START_LIMIT_S)  # nothing more comes: it returns when the side has ended by itself
         return pair
+
+    def _await_ready(self, pair: Pair, side: str, process: WorkerProcess) -> None:
+        """Until a side has built its benchmarks, or died of one."""
+        building, limit_s = "", START_LIMIT_S
+        while (message := process.receive(limit_s)) is not None and message["kind"] == "building":
+            building, limit_s = message["benchmark"], self._limit_s
+        if message is None:
+            pair.died.append([side, building, *explain(process)])
+        elif message["kind"] == "broken":
+            raise LaunchError(f"the {side} side cannot be run: {message['reason']}")
+        else:
+            pair.failed[side].update(message["failed"])
 
     def _start(self, side: str, pair: Pair, benchmarks: Iterable[Benchmark]) -> WorkerProcess:
         link = self._trees.link(side, pair.left)
@@ -182,28 +181,52 @@ class PairSource:
         )
 
     def _alternate(self, pair: Pair, name: str, following: str | None, sides: dict[str, WorkerProcess]) -> None:
-        """All blocks of one benchmark. A failure that a process survives is noted and ends it here."""
-        order = self._draw.sample(SIDES, 2)
-        begin, limit_s = {"kind": "warm_up", "benchmark": name, "following": following}, self._suite.begin_limit_s
-        warm = {side: _command(side, sides[side], begin, limit_s) for side in order}
-        if _note_failures(pair, name, warm):
-            return
+        """All blocks of one benchmark. What fails or dies is noted in the pair, and ends it here."""
+        blocks = self._measure_blocks(pair, name, following, sides)
+        if blocks:
+            pair.iterations[name], pair.blocks[name] = self.iterations[name], blocks
+        if not pair.died:
+            going = {side: process for side, process in sides.items() if name not in pair.failed[side]}
+            self._ask(pair, name, going, {"kind": "end", "benchmark": name}, START_LIMIT_S)
+
+    def _measure_blocks(
+        self, pair: Pair, name: str, following: str | None, sides: dict[str, WorkerProcess]
+    ) -> list[list[float]]:
+        begin = {"kind": "warm_up", "benchmark": name, "following": following}
+        warm = self._ask(pair, name, sides, begin, max(self._limit_s, self._suite.begin_limit_s))
+        if len(warm) < len(SIDES):
+            return []
         if name not in self.iterations:
             share = self._block_s / max(warm["base"]["seconds"], 1e-9)
             self.iterations[name] = max(1, round(share))
             if share < 1:
                 self._shortened[name] = max(FEWEST_ALTERNATIONS, round(self._alternations * share))
-        pair.iterations[name] = self.iterations[name]
         command = {"kind": "block", "benchmark": name, "iterations": self.iterations[name]}
         blocks = []
         for _ in range(min(self._alternations, self._shortened.get(name, self._alternations))):
-            order = self._draw.sample(SIDES, 2)
-            done = {side: _command(side, sides[side], command) for side in order}
-            if _note_failures(pair, name, done):
-                return
+            done = self._ask(pair, name, sides, command, self._limit_s)
+            if len(done) < len(SIDES):
+                return []
             both = (done["base"], done["head"])
-            blocks.append([*(d["seconds"] for d in both), *(d["cpu_seconds"] for d in both), float(order[0] == "base")])
-        pair.blocks[name] = blocks
+            base_first = float(next(iter(done)) == "base")
+            blocks.append([*(d["seconds"] for d in both), *(d["cpu_seconds"] for d in both), base_first])
+        return blocks
+
+    def _ask(
+        self, pair: Pair, name: str, sides: dict[str, WorkerProcess], command: dict[str, Any], limit_s: float
+    ) -> dict[str, dict[str, Any]]:
+        """The sides' answers to one command, asked for in coin-flipped order; the pair says why one is lacking."""
+        answers = {}
+        for side in self._draw.sample(sorted(sides), len(sides)):
+            sides[side].answer(json.dumps(command))
+            answer = sides[side].receive(limit_s)
+            if answer is None:
+                pair.died.append([side, name, *explain(sides[side])])
+            elif answer["kind"] == "failed":
+                pair.failed[side][name] = answer["reason"]
+            else:
+                answers[side] = answer
+        return answers
 
     def train(self, trainings: list[dict[str, Any]], data_root: Path) -> dict[str, list[dict[str, Any]]]:
         """Trains the same trials and seeds on both sides, at the same time. Raises `LaunchError` if a side dies."""
@@ -248,23 +271,7 @@ def side_environment(link: Path, hash_seed: int) -> dict[str, str]:
     }
 
 
-def _receive(side: str, process: WorkerProcess, limit_s: float) -> dict[str, Any]:
-    message = process.receive(limit_s)
-    if message is None:
-        assert process.failure is not None
-        raise _Died(side, process.failure[1])
-    return message
-
-
-def _command(
-    side: str, process: WorkerProcess, command: dict[str, Any], limit_s: float = BLOCK_LIMIT_S
-) -> dict[str, Any]:
-    process.answer(json.dumps(command))
-    return _receive(side, process, limit_s)
-
-
-def _note_failures(pair: Pair, name: str, answers: dict[str, dict[str, Any]]) -> bool:
-    for side, answer in answers.items():
-        if answer["kind"] == "failed":
-            pair.failed[side][name] = answer["reason"]
-    return any(answer["kind"] == "failed" for answer in answers.values())
+def explain(process: WorkerProcess) -> tuple[str, str]:
+    """Cause and reason of a process that did not answer."""
+    assert process.failure is not None
+    return process.failure

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.gate import GateError, fits
+from bench.gate_settings import GateError, fits
 from bench.launch import START_LIMIT_S, WorkerProcess, read_tail
 from bench.pairs import CONTROL, Benchmark, side_command, side_environment
 from bench.trees import SIDES, Trees

@@ -1,13 +1,11 @@
-"""One side of a comparison, from wherever its results are stored: a run's folder, a table, MLflow, pytest-benchmark.
+"""One side of a comparison: benchmarks with their times on the log scale, and the place where they were measured.
 
-What a person typed goes in; a `Side` comes out: benchmarks with their times on the log scale, and the place where they
-were measured. Nothing is compared here.
+A run, a table or files of pytest-benchmark go in; a `Side` comes out. Nothing is compared here.
 """
 
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,19 +14,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.formats.pytest_benchmark import PytestFile, read_pytest_benchmark
+from bench.formats.pytest_benchmark import PytestFile
 from bench.log_time import LogTime, log_time, log_time_from_interval
-from bench.record import Record, Run, find_run
+from bench.record import Record, Run
 from bench.statistics import Estimate, mean_interval
-from bench.store import open_store, resolve_uri
 from bench.trial import KNOBS, PHASES
 
 ASSUMED_SPREAD = 0.10
 """Standard deviation of the log time from process to process, where one process is all there is. Stored results of
 pytest-benchmark drift by more than 5 % between identical runs in 45 % of benchmarks and by up to 40 % (observ, issue
 181): a normal spread of 5 % with heavier tails. Twice that keeps the family's error where it should be."""
-
-PREFIX = "mlflow:"
 
 
 class SideError(Exception):
@@ -83,35 +78,6 @@ class Side:
     accuracies: dict[str, Accuracy] = field(default_factory=dict)
     machine: dict[str, Any] = field(default_factory=dict)
     commit: str = ""
-
-
-def read_side(text: str, results: Path, tracking_uri: str | None = None) -> Side:
-    """Finds out what a person means, and reads it.
-
-    A run (folder, `EXPERIMENT`, `EXPERIMENT/RUN`, `latest`); a table (`.csv` or `.parquet`); a baseline (`.txt`); a
-    parent run in MLflow (`mlflow:RUN_ID`); a JSON file of pytest-benchmark, or a folder of them, each from a process
-    of its own. Raises `SideError`, `RecordError`, `TrackingError`, `FormatError`.
-    """
-    if text.startswith(PREFIX):
-        return read_mlflow(text.removeprefix(PREFIX), results, tracking_uri)
-    path = Path(text)
-    if path.is_file():
-        if path.suffix in (".csv", ".parquet"):
-            return from_table(read_table(path), str(path))
-        if path.suffix == ".json":
-            return from_pytest_files([read_pytest_benchmark(path)], str(path))
-        if path.suffix == ".txt":
-            from bench.baseline import read_baseline
-
-            return read_baseline(path)
-        raise SideError(
-            f"{path}: compares runs, tables (.csv, .parquet), baselines (.txt) and pytest-benchmark (.json)"
-        )
-    if path.is_dir() and not (path / "experiment.json").exists() and (files := sorted(path.glob("*.json"))):
-        return from_pytest_files([read_pytest_benchmark(file) for file in files], str(path))
-    if path.suffix in (".csv", ".parquet", ".json", ".txt"):
-        raise SideError(f"{path}: no such file")
-    return from_run(Run.open(find_run(results, text)))
 
 
 def from_run(run: Run) -> Side:
@@ -218,20 +184,6 @@ def plain(value: Any) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-
-
-def read_mlflow(run_id: str, results: Path, tracking_uri: str | None) -> Side:
-    """The table that a sweep's parent run holds. Raises `SideError`, `TrackingError`."""
-    uri = resolve_uri(tracking_uri, results)
-    with tempfile.TemporaryDirectory() as folder, open_store(uri, results, create=False) as store:
-        files = {file.path for file in store.call(store.client.list_artifacts, run_id)}
-        if "table.parquet" not in files:
-            raise SideError(
-                f"{PREFIX}{run_id}: holds no table.parquet; give a sweep's own run (the parent), which `lenet-bench"
-                " links` shows"
-            )
-        path = store.call(store.client.download_artifacts, run_id, "table.parquet", folder)
-        return from_table(read_table(Path(path)), f"MLflow run {run_id}")
 
 
 def from_pytest_files(files: list[PytestFile], label: str) -> Side:

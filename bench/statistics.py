@@ -73,7 +73,7 @@ def median_interval(processes: Sequence[Sequence[float]], confidence: float = 0.
     spread, five rounds each: it covers 94-97 % whatever the rounds' noise, where `bootstrap_median_interval` goes from
     86 % (quiet rounds) to 98 % (rounds twice as noisy); at ten processes 95-96 % against 92-99 %. So the tables use
     this one. Neither covers where one process in five is 15 % slower (79 and 72 % with five processes, 93 and 94 % with
-    twenty) or where the machine drifts through a whole run (tests/test_statistics_paired.py counts).
+    twenty) or where the machine drifts through a whole run (counted in tests/test_statistics_paired.py).
 
     **Arguments:**
 
@@ -274,6 +274,7 @@ def upper_bound(differences: Array, alpha: float = 0.05) -> float:
     return hodges_lehmann(differences, 1 - 2 * alpha).high
 
 
+@functools.cache
 def signed_rank_quantile(n: int, tail: float) -> int:
     """The largest c such that the signed-rank sum of n pairs is below c with probability at most `tail`; 0 if there
     is none.

@@ -6,6 +6,7 @@ be swapped in front of them. Nothing is run here but git and a byte code compile
 
 from __future__ import annotations
 
+import atexit
 import compileall
 import contextlib
 import os
@@ -62,7 +63,15 @@ class Trees:
 def git(folder: Path, *arguments: str) -> str:
     """What git prints. Raises `TreesError` with its last line."""
     try:
-        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["git", *arguments],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            errors="surrogateescape",
+            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},  # the checkout is only read
+        )
     except OSError as error:
         raise TreesError(f"git cannot be run ({error.strerror}); it is needed to compare revisions") from error
     if done.returncode:
@@ -130,6 +139,7 @@ def open_trees(
     commits = {"base": find_base(repository, base, head_commit), "head": head_commit}
     dirty = head == WORKING_TREE and bool(git(repository, "status", "--porcelain").strip())
     folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)  # for an interrupt that falls into the removal itself
     try:
         trees = Trees(folder, repository, commits, dirty, dict.fromkeys(SIDES, sys.executable))
         extract(repository, commits["base"], trees.path("base"))
@@ -149,6 +159,7 @@ def open_trees(
         yield trees
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        atexit.unregister(shutil.rmtree)
 
 
 def extract(repository: Path, commit: str, folder: Path) -> None:
@@ -156,8 +167,11 @@ def extract(repository: Path, commit: str, folder: Path) -> None:
     folder.mkdir(parents=True)
     with subprocess.Popen(["git", "archive", commit], cwd=repository, stdout=subprocess.PIPE) as archive:
         assert archive.stdout is not None
-        with tarfile.open(fileobj=archive.stdout, mode="r|") as files:
-            files.extractall(folder, filter="data")
+        try:
+            with tarfile.open(fileobj=archive.stdout, mode="r|") as files:
+                files.extractall(folder, filter="data")
+        except tarfile.TarError as error:
+            raise TreesError(f"git archive {commit[:12]}: its files cannot be unpacked ({error})") from error
     if archive.returncode:
         raise TreesError(f"git archive {commit[:12]} ended with code {archive.returncode}")
 
@@ -166,7 +180,7 @@ def copy_working_tree(repository: Path, folder: Path) -> None:
     """Every file that git tracks or does not ignore, as it is now."""
     for name in git(repository, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0"):
         source = repository / name
-        if name and source.is_file():  # deleted files are still listed
+        if name and (source.is_file() or source.is_symlink()):  # deleted files are still listed
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target, follow_symlinks=False)

@@ -64,15 +64,17 @@ def write_files(header: Mapping[str, Any], verdicts: Sequence[Verdict], files: M
     }
     for name, path in files.items():
         if path is not None:
-            _write(path, writers[name](header, verdicts))
+            write_file(path, writers[name](header, verdicts))
     path = files.get("pytest_benchmark")
     if path is not None and str(path) != "-":
-        _write(path.with_name(f"{path.stem}-base{path.suffix}"), write_pytest_benchmark(header, verdicts, side="base"))
+        base = path.with_name(f"{path.stem}-base{path.suffix}")
+        write_file(base, write_pytest_benchmark(header, verdicts, side="base"))
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
         _append(Path(summary), write_markdown(header, verdicts))
 
 
-def _write(path: Path, text: str) -> None:
+def write_file(path: Path, text: str) -> None:
+    """Writes a text whole or not at all; to `-` it is printed. Raises `RecordError`."""
     text = text.encode(errors="replace").decode()  # half a character, cut out of some worker's last words
     if str(path) == "-":
         print(text, end="")

@@ -2,13 +2,14 @@
 
 import math
 
-import made_runs
 import pytest
+import timed_runs
 from test_compare import SECONDS, SLOWER, run_command, verdicts
 
 from bench.baseline import NoBaselineError, find_baseline, list_baselines, read_baseline, save_baseline
 from bench.compare import NO_VERDICT, REGRESSION, compare
-from bench.side import SideError, from_run, read_side
+from bench.side import SideError, from_run
+from bench.sources import read_side
 
 
 @pytest.fixture
@@ -17,15 +18,15 @@ def results(tmp_path):
 
 
 def save(results, name, seconds=SECONDS, **changes):
-    run = made_runs.make_run(results / "gate" / name, seconds, **changes)
+    run = timed_runs.make_run(results / "gate" / name, seconds, **changes)
     return save_baseline(from_run(run), "gate", results, "2026-01-02")
 
 
 def test_a_saved_baseline_gives_the_verdicts_of_the_run_itself(results):
     saved = save(results, "a", seed=1)
     assert (saved.new, saved.changed, saved.gone) == (9, 0, 0)
-    head = from_run(made_runs.make_run(results / "gate" / "b", SLOWER, seed=2))
-    direct = compare(from_run(made_runs.make_run(results / "gate" / "c", SECONDS, seed=1)), head)
+    head = from_run(timed_runs.make_run(results / "gate" / "b", SLOWER, seed=2))
+    direct = compare(from_run(timed_runs.make_run(results / "gate" / "c", SECONDS, seed=1)), head)
     stored = compare(read_side(str(saved.path), results), head)
     assert verdicts(stored) == verdicts(direct)
     assert stored.exit_code == REGRESSION
@@ -60,13 +61,11 @@ def test_a_failed_trial_is_left_out_and_named(results):
 
 def test_other_threads_trials_and_machines_are_refused(results):
     path = save(results, "a").path
-    threads = from_run(made_runs.make_run(results / "gate" / "b", SECONDS, base={"threads": 2}))
-    for one in threads.benchmarks:
-        object.__setattr__(one, "name", one.name.replace("-2/", "/"))
+    threads = from_run(timed_runs.make_run(results / "gate" / "b", SECONDS, base={"threads": 2}))
     comparison = compare(read_baseline(path), threads)
     assert comparison.exit_code == NO_VERDICT
     assert "threads 1 and 2" in comparison.verdicts[0].note
-    other = from_run(made_runs.make_run(results / "gate" / "c", SECONDS, base={"epochs": 7}))
+    other = from_run(timed_runs.make_run(results / "gate" / "c", SECONDS, base={"epochs": 7}))
     for one in other.benchmarks:
         object.__setattr__(one, "name", one.name.replace("-7/", "/"))
     assert compare(read_baseline(path), other).verdicts[0].note.startswith("two different trials of this name")
@@ -97,16 +96,16 @@ def test_a_damaged_line_is_named(tmp_path, line, told):
 
 
 def test_the_commands(results, tmp_path):
-    made_runs.make_run(results / "gate" / "a", SECONDS, seed=1)
+    timed_runs.make_run(results / "gate" / "a", SECONDS, seed=1)
     early = run_command("baseline", "check", "gate", "--results", results, cwd=tmp_path)
     assert early.returncode == 3
     assert "lenet-bench baseline save" in early.stderr
     saved = run_command("baseline", "save", "gate", "--results", results, cwd=tmp_path)
     assert saved.returncode == 0, saved.stderr
     assert "9 new" in saved.stdout
-    made_runs.make_run(results / "gate" / "b", SECONDS, seed=2)
+    timed_runs.make_run(results / "gate" / "b", SECONDS, seed=2)
     assert run_command("baseline", "check", "gate", "--results", results, cwd=tmp_path).returncode == 0
-    made_runs.make_run(results / "gate" / "c", SLOWER, seed=3)
+    timed_runs.make_run(results / "gate" / "c", SLOWER, seed=3)
     slower = run_command("baseline", "check", "gate", "--results", results, "--junit", "x.xml", cwd=tmp_path)
     assert slower.returncode == 1
     assert "gelu/step" in (tmp_path / "x.xml").read_text()

@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -36,7 +35,6 @@ def call(monkeypatch, capsys):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.chdir(ROOT)
-    handler = signal.getsignal(signal.SIGTERM)
 
     def call(*arguments):
         monkeypatch.setattr(sys, "argv", ["lenet-bench", *map(str, arguments)])
@@ -45,8 +43,7 @@ def call(monkeypatch, capsys):
         out, err = capsys.readouterr()
         return subprocess.CompletedProcess(arguments, ended.value.code or 0, out, err)
 
-    yield call
-    signal.signal(signal.SIGTERM, handler)
+    return call
 
 
 def one_line(err):
@@ -149,6 +146,24 @@ def test_a_damaged_run_is_one_line(tmp_path, call):
         done = call("table", "made", "--results", tmp_path)
         assert done.returncode == 2
         assert "experiment.json" in one_line(done.stderr) or "cannot be read" in one_line(done.stderr)
+
+
+INTERRUPTED_IN_EXEC = """
+import signal, sys
+import bench.cli
+from bench.__main__ import main
+
+bench.cli.main = lambda: exec("signal.raise_signal(signal.{stop})", {{"signal": signal}})
+main()
+"""
+
+
+@pytest.mark.parametrize("stop", ["SIGINT", "SIGTERM"])
+def test_an_interrupt_inside_an_exec_ends_with_the_exit_code(stop):
+    """Not by the signal, as Python by itself has it: dataclasses are made by `exec`, so that imports are full of it."""
+    script = INTERRUPTED_IN_EXEC.format(stop=stop)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert (done.returncode, done.stderr) == (130, "lenet-bench: interrupted\n")
 
 
 def test_debug_keeps_the_traceback():

@@ -9,15 +9,16 @@ import subprocess
 import sys
 from pathlib import Path
 
-import made_runs
 import noise
 import numpy as np
 import pytest
+import timed_runs
 from scipy.stats import binom
 
 from bench.compare import NO_VERDICT, PASS, REGRESSION, compare
 from bench.log_time import LogTime, compare_times, log_time, log_time_from_interval
-from bench.side import Side, SideError, from_run, measured, read_side
+from bench.side import Side, SideError, from_run, measured
+from bench.sources import read_side
 from bench.statistics import median_interval
 from bench.table import build_table, write_table
 
@@ -35,7 +36,7 @@ def make(results):
     """Makes a run of SECONDS, another seed each time."""
 
     def make(name, seconds=SECONDS, **changes):
-        return made_runs.make_run(
+        return timed_runs.make_run(
             results / "gate" / name, seconds, **{"seed": len(list(results.glob("*/*"))), **changes}
         )
 
@@ -120,7 +121,7 @@ def test_nothing_in_common_is_no_verdict(make):
     comparison = compare(from_run(make("a", {"relu": 1e-3})), from_run(make("b", {"tanh": 1e-3})))
     assert comparison.exit_code == NO_VERDICT
     assert verdicts(comparison)["relu/step"] == "missing"
-    assert compare(Side("x", made_runs.MACHINE, []), Side("y", made_runs.MACHINE, [])).exit_code == NO_VERDICT
+    assert compare(Side("x", timed_runs.MACHINE, []), Side("y", timed_runs.MACHINE, [])).exit_code == NO_VERDICT
 
 
 @pytest.mark.parametrize("change", [{"id": "m2"}, {"torch": "2.12.0"}, {"id": ""}])
@@ -140,6 +141,25 @@ def test_other_threads_are_refused(make):
     comparison = compare(from_run(make("a", base={"threads": 1})), from_run(make("b", base={"threads": 2})))
     assert comparison.exit_code == NO_VERDICT
     assert all(one.verdict == "unknown" and "threads 1 and 2" in one.note for one in comparison.verdicts)
+
+
+def test_other_threads_of_one_trial_withhold_the_pass_but_not_the_other_verdicts(make):
+    sides = []
+    for name, threads, slower in (("a", 1, 1.0), ("b", 2, 1.0), ("c", 2, 1.2)):
+        one = from_run(make(name, {"relu": slower * 1e-3}))
+        two = from_run(make(f"{name}2", {"tanh": 1e-3}, base={"threads": threads}))
+        sides.append(Side(one.label, one.place, one.benchmarks + two.benchmarks))
+    same = compare(sides[0], sides[1])
+    assert verdicts(same)["relu/step"] == "same"
+    assert verdicts(same)["tanh/step"] == "unknown"
+    assert same.exit_code == NO_VERDICT
+    assert compare(sides[0], sides[2]).exit_code == REGRESSION
+
+
+def test_a_trial_that_broke_on_another_machine_is_no_verdict(make):
+    comparison = compare(from_run(make("a")), from_run(make("b", failed=["relu"], machine={"id": "m2"})))
+    assert verdicts(comparison)["relu/step"] == "failed"
+    assert comparison.exit_code == NO_VERDICT
 
 
 def test_another_trial_under_the_same_name_is_not_compared(make):

@@ -181,6 +181,12 @@ def test_the_interval_holds_exactly_what_the_test_does_not_reject():
 
     assert p(shift.low - 1e-9) <= 0.025 < p(shift.low + 1e-9)
 
+    def less(at):
+        return wilcoxon(d - at, alternative="less", method="exact").pvalue
+
+    bound = upper_bound(d, ALPHA)
+    assert less(bound + 1e-9) <= ALPHA < less(bound - 1e-9)
+
 
 def test_smallest_p_is_reached_and_never_passed():
     for pairs in (1, 5, 8, 14):

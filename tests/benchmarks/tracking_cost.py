@@ -9,6 +9,7 @@ import argparse
 import json
 import math
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -113,8 +114,8 @@ def look(folder, path):
     began = time.monotonic()
     build_table([run])
     own = time.monotonic() - began
-    factor = searched / own
-    print(f"mlflow.search_runs of {rows:,} runs: {searched:.1f} s; our table: {own:.1f} s, {factor:.0f} times faster")
+    faster = searched / own
+    print(f"mlflow.search_runs of {rows:,} runs: {searched:.1f} s; our table: {own:.1f} s, {faster:.0f} times faster")
 
 
 def main():
@@ -126,16 +127,15 @@ def main():
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         folders = [Path(folder) / "synthetic" / f"n{size}" for size in options.sizes]
-        script = Path(__file__).parents[1] / "synthetic_run.py"
         for path, size in zip(folders, options.sizes, strict=True):
-            # In a process of its own: a child's peak memory counts from its parent's size at the fork.
-            subprocess.run([sys.executable, script, path, str(size)], check=True, stdout=subprocess.DEVNULL)
+            make_synthetic_run(path, size, uid=f"n{size}")
         print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores", flush=True)
         local(folders, options.sizes, options.repeats)
         if options.rates:
             rates(Path(folder), options.rates)
         if options.ui:
             look(Path(folder), folders[-1])
+    print(f"this script: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
 
 
 if __name__ == "__main__":

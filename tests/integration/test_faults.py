@@ -157,6 +157,14 @@ def wait_until(condition, limit_s=60):
         time.sleep(0.01)
 
 
+def listens(process):
+    """Whether it has come to our code, which catches SIGTERM; an interpreter that starts cannot be asked much."""
+    if process.poll() is not None:
+        return True
+    caught = Path(f"/proc/{process.pid}/status").read_text().partition("SigCgt:")[2].split()[0]
+    return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
+
+
 def one_line(err):
     lines = err.strip().splitlines()
     assert len(lines) == 1, err
@@ -185,7 +193,8 @@ def test_interrupted_at_any_moment_and_resumed(cli, undisturbed, stop):
     process = cli.start("run", "small.toml", "--no-track")
     for piece in (0, 1, 3, 5):
         wait_until(lambda wanted=piece, now=process: cli.parts() >= wanted or now.poll() is not None)
-        time.sleep(draw.uniform(0.1, 0.5))  # an interpreter that has not begun to read our code cannot be asked much
+        wait_until(lambda now=process: listens(now))
+        time.sleep(draw.uniform(0, 0.5))
         if process.poll() is None:
             process.send_signal(stop)
         out, err = process.communicate(timeout=60)
@@ -208,6 +217,16 @@ def test_interrupted_at_any_moment_and_resumed(cli, undisturbed, stop):
     assert cli.accuracies() == undisturbed
     assert {record.status for record in cli.records().values()} == {"ok"}
     assert len(list(cli.results.glob("small/*"))) == 1
+
+
+def test_a_background_job_that_ignores_interrupts_can_be_terminated(cli):
+    ignore = lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)  # noqa: E731  # what a shell does for `command &`
+    process = cli.start("run", "small.toml", "--no-track", preexec_fn=ignore)
+    wait_until(lambda: cli.parts() >= 1)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, out + err
+    assert "--resume" in one_line(err)
 
 
 def test_a_killed_training_worker_costs_its_trial_and_a_resume_mends_it(cli):

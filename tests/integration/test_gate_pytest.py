@@ -40,11 +40,13 @@ alpha = 0.2
 screen_pairs = 1
 confirm_pairs = 8
 extend_pairs = 0
-alternations = 5
+alternations = 7
 block_ms = 2.0
 """
 
 TESTS = """
+import time
+
 import pytest
 from shapes import take, total
 
@@ -96,6 +98,10 @@ def test_decorator(benchmark):
 
 def test_answer(benchmark):
     assert benchmark(lambda: ANSWER) == 42
+
+
+def test_long(benchmark):
+    benchmark(time.sleep, 0.01)
 
 
 def test_weave(benchmark):
@@ -192,7 +198,14 @@ def test_a_slowdown_and_whatever_else_changed_is_named(repository):
     slow = found.pop(named("test_total"))
     assert slow.verdict == "slower"
     assert slow.ratio > 1.8
-    for name in ("test_size[10]", "test_size[100]", "test_pedantic", "test_pedantic_arguments", "test_decorator"):
+    for name in (
+        "test_size[10]",
+        "test_size[100]",
+        "test_pedantic",
+        "test_pedantic_arguments",
+        "test_decorator",
+        "test_long",
+    ):
         assert found.pop(named(name)).base_s, name
     notes = {name.rpartition("::")[2]: (one.verdict, one.note) for name, one in found.items()}
     assert notes.pop("test_answer")[0] == "failed"
@@ -204,6 +217,10 @@ def test_a_slowdown_and_whatever_else_changed_is_named(repository):
     assert "weave cannot be gated" in notes.pop("test_weave")[1]
     assert "ended without running `benchmark`" in notes.pop("test_forgets")[1]
     assert not notes
+    pairs = json.loads(file.read_text())["pairs"]
+    assert {len(pair["blocks"][named("test_total")]) for pair in pairs} == {7}
+    assert {len(pair["blocks"][named("test_long")]) for pair in pairs if named("test_long") in pair["blocks"]} == {5}
+    assert pairs[0]["iterations"][named("test_long")] == 1 < pairs[0]["iterations"][named("test_total")]
     again = subprocess.run(
         [sys.executable, "-m", "bench", "gate", "analyse", file], capture_output=True, text=True, check=False
     )

@@ -60,7 +60,7 @@ def compare(
     threads).
     """
     from bench.compare import compare as judge
-    from bench.side import read_side
+    from bench.sources import read_side
 
     before, after = (read_side(text, results, tracking_uri) for text in (base, head))
     comparison = judge(before, after, tolerance, alpha)
