@@ -26,7 +26,7 @@ from bench.store import PROBE_S, TrackingError
 WORKER = [sys.executable, "-m", "bench.tracking_worker"]
 START_LIMIT_S = 15.0  # import and first database; a sweep waits no longer before it times
 CLOSE_LIMIT_S = 5.0
-SILENCE_LIMIT_S = 120.0  # a worker that says nothing for so long is ended
+SILENCE_LIMIT_S = 300.0  # a worker that says nothing for so long is ended
 
 Progress = Callable[[int, int], None]
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -23,7 +22,6 @@ from bench.store import Store, TrackingError, open_store
 from bench.tracking import later, replicate, sync
 from bench.views import make_links
 
-NICENESS = 10  # it shares the machine with the training of the sweep
 PROGRESS_EVERY_S = 0.2
 
 
@@ -125,7 +123,6 @@ def requests() -> Iterator[dict[str, Any]]:
 
 def main() -> int:
     """Answers requests. The first line says which store."""
-    os.nice(NICENESS)
     settings = json.loads(sys.stdin.readline())
     # Whatever libraries print must not get between the lines.
     sys.stdout = sys.stderr
