@@ -1,8 +1,9 @@
 """Syncs a run again and again, each time in a process of its own that is killed (SIGKILL) at a random moment.
 
 `python sync_and_kill.py RUN URI KILLS SEED`. The moment is drawn within a random one of the calls to the store, so that
-it falls on a sync at work on fast machines and slow ones. MLflow is imported, and used on another store, once, and
-forked from. Prints how many kills left a sqlite store with a part of the run.
+it falls on a sync at work on fast machines and slow ones; before each a random half of the trials is deleted, so that
+there is work. MLflow is imported, and used on another store, once, and forked from. Prints how many kills left a sqlite
+store with a part of the run.
 """
 
 import contextlib
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from tracked_run import Run, make_table
 
-from bench.store import Store, sqlite_path
+from bench.store import Store, open_store, sqlite_path
 from bench.tracking import sync
 
 LONGEST_CALL_S = 0.03
@@ -32,6 +33,14 @@ def has_part(path, trials):
             status for (status,) in connection.execute("SELECT status FROM runs WHERE lifecycle_stage = 'active'")
         ]
     return 0 < status.count("FINISHED") < trials + 1
+
+
+def damage(run, uri, draw):
+    """Deletes half of the trials that the store holds."""
+    with open_store(uri, run.path.parents[1], patience_s=30) as store:
+        found = list(store.client.search_runs([store.experiment_id], "tags.`bench.role` = 'trial'"))
+        for one in draw.sample(found, len(found) // 2):
+            store.client.delete_run(one.info.run_id)
 
 
 def report_calls(pipe):
@@ -52,13 +61,14 @@ def main():
     table = make_table(run)
     with tempfile.TemporaryDirectory() as folder:
         sync(run, f"sqlite:///{folder}/other.db", table=table)
-    for _ in range(int(kills)):
+    for number in range(int(kills)):
         told, tell = os.pipe()
         child = os.fork()
         if child == 0:
             os.close(told)
-            report_calls(tell)
             try:
+                damage(run, uri, random.Random(f"{seed} {number}"))
+                report_calls(tell)
                 sync(run, uri, table=table, patience_s=30)
             except Exception as error:
                 print(error, file=sys.stderr)
