@@ -81,11 +81,12 @@ def _prepare(request: dict[str, Any]) -> dict[str, Any]:
     from pathlib import Path
 
     from lenet.data import prepare
+    from lenet.variant import Form
 
     try:
         load_extensions(request["extensions"])
-        for name, input_size in request["data"]:
-            prepare(name, Path(request["data_root"]), input_size=input_size, download=request["download"])
+        for name, form in request["data"]:
+            prepare(name, Path(request["data_root"]), form=Form(**form), download=request["download"])
     except Exception as error:
         return {"kind": "prepared", "error": describe(error)}
     return {"kind": "prepared", "error": ""}

@@ -156,8 +156,8 @@ class ForkServer:
         """Tasks submitted and not yet ended."""
         return len(self._jobs)
 
-    def prepare(self, data: list[tuple[str, int]], root: Path, extensions: list[str], *, download: bool) -> str:
-        """Imports the extensions and reads the data sets (name and input size). Returns what is wrong in one line, or
+    def prepare(self, data: list[tuple[str, dict[str, Any]]], root: Path, extensions: list[str], *, download: bool) -> str:
+        """Imports the extensions and reads the data sets (name and fields of `lenet.variant.Form`). Returns what is wrong in one line, or
         "".
         """
         self._send(

@@ -124,6 +124,7 @@ def train(task: dict[str, Any], emit: Emit) -> None:
     from lenet.data import load
     from lenet.networks import build, count
     from lenet.training import TrainingStep, fit
+    from lenet.variant import Form
 
     started = time.perf_counter()
     message: dict[str, Any] = {"kind": "seed", "seed": task["seed"]}
@@ -136,7 +137,8 @@ def train(task: dict[str, Any], emit: Emit) -> None:
         torch.set_num_threads(placement.threads)
         torch.set_flush_denormal(True)
         root = Path(task["data_root"])
-        data = load(trial.recipe.data, root, input_size=variant.input_size, device=placement.device)
+        form = Form.of(trial.recipe, variant.input_size, draw=task["seed"])
+        data = load(trial.recipe.data, root, form=form, device=placement.device)
         model = build(variant, seed=task["seed"])
         network = count(model, (variant.channels, variant.input_size, variant.input_size))
         step = TrainingStep(

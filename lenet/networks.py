@@ -75,6 +75,14 @@ class LeNet(nn.Module):
         logits: Tensor = self.fc3(features)
         return logits
 
+    def chain(self) -> list[nn.Module]:
+        """The layers in the order that `forward` applies them."""
+        maps = [[self.conv1, self.norm1, self.activation1, self.pool1], [self.conv2, self.norm2, self.activation2, self.pool2]]
+        if self.variant.pool_position == "before_activation":
+            maps = [[conv, norm, pool, activation] for conv, norm, activation, pool in maps]
+        linear = [self.fc1, self.activation3, self.fc2, self.activation4, self.fc3]
+        return [*maps[0], *maps[1], nn.Flatten(), self.dropout, *linear]
+
 
 def build(variant: Variant, seed: int) -> nn.Module:
     """The variant's network on the CPU, in training mode, its weights drawn from `seed` alone."""

@@ -267,3 +267,26 @@ class Recipe:
     def total_updates(self) -> int:
         """Optimiser steps of the whole training."""
         return self.updates or self.epochs * self.updates_per_epoch
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a data set is brought into form: the knobs of a recipe that its arrays depend on, and the input's size.
+
+    **Arguments:**
+
+    - `input_size`: pixels a side of the network's input.
+    - `scaling`, `fitting`: as in `Recipe`. `validation`: whether images are held back.
+    - `draw`: which 480 digits `usps480` holds; the others ignore it.
+    """
+
+    input_size: int
+    scaling: str = "standard"
+    fitting: str = "auto"
+    validation: bool = True
+    draw: int = 0
+
+    @classmethod
+    def of(cls, recipe: Recipe, input_size: int, draw: int = 0) -> Form:
+        """What a recipe asks for."""
+        return cls(input_size, recipe.scaling, recipe.fitting, recipe.selection == "validation", draw)
