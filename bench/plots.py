@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from bench.record import Run
+from bench.rejection import error_curve, ranked_seeds, test_images
 from bench.table import main_effects
 
 if TYPE_CHECKING:
@@ -55,8 +56,13 @@ def draw_plots(run: Run, table: pd.DataFrame, ranked: pd.DataFrame) -> list[Path
         pictures.append(
             ("main_effects", (8.4, 1.2 + 0.32 * levels + 0.3 * len(axes)), lambda f: draw_effects(f, effects))
         )
-    if len(learned):
-        pictures.append(("training_curves", (8.4, 3.8), lambda f: draw_curves(f, run, list(learned["key"]))))
+    records = {record.key: record for record in run.records()}
+    curved = [key for key in learned["key"] if any(seed.history for seed in records[key].seeds)]
+    if curved:
+        pictures.append(("training_curves", (8.4, 3.8), lambda f: draw_curves(f, run, curved)))
+    rejecting = learned.dropna(subset=["reject_margin_1pct"]) if "reject_margin_1pct" in learned else learned[:0]
+    if len(rejecting):
+        pictures.append(("rejection", (7.2, 4.6), lambda f: draw_rejection(f, run, list(rejecting["key"]))))
     if timed["batch_size"].nunique() > 1:
         pictures.append(("throughput", (7.2, 4.2), lambda f: draw_throughput(f, timed, axes)))
     folder = run.path / "plots"
@@ -173,9 +179,12 @@ def draw_curves(figure: Figure, run: Run, keys: Sequence[str]) -> None:
     left, right = figure.subplots(1, 2)
     records = {record.key: record for record in run.records()}
     chosen = list(dict.fromkeys([*keys[: CURVES - 1], keys[-1]]))
+    tested = False
     for number, key in enumerate(chosen):
         colour = COLOURS[number % len(COLOURS)]
         for axes, name, scale in ((left, "train_loss", 1.0), (right, "validation_accuracy", 100.0)):
+            if scale > 1 and all("test_accuracy" in e for seed in records[key].seeds for e in seed.history):
+                name, tested = "test_accuracy", True  # nothing was held back to choose by
             curves = [[np.nan if e[name] is None else e[name] for e in seed.history] for seed in records[key].seeds]
             length = min(map(len, curves), default=0)
             values = np.array([curve[:length] for curve in curves], dtype=float) * scale
@@ -186,10 +195,32 @@ def draw_curves(figure: Figure, run: Run, keys: Sequence[str]) -> None:
     left.set_xlabel("epoch")
     left.set_title("training loss")
     right.set_xlabel("epoch")
-    right.set_title("validation accuracy (%)")
+    right.set_title("test accuracy (%); nothing was chosen by it" if tested else "validation accuracy (%)")
     more = f"  ({len(keys)} trials; the best {len(chosen) - 1} and the last)" if len(keys) > len(chosen) else ""
     figure.suptitle(f"Training, mean and range over seeds{more}", x=0.01, ha="left", fontsize=11)
     right.legend(frameon=False, fontsize=8, loc="lower right")
+
+
+def draw_rejection(figure: Figure, run: Run, keys: Sequence[str]) -> None:
+    """Error on the answered images against the share refused, by margin: the mean over seeds, and their range."""
+    axes = figure.subplots()
+    records = {record.key: record for record in run.records()}
+    for number, key in enumerate(keys[:CURVES]):
+        images = test_images(records[key])
+        curves = [error_curve(seed.rejection["margin"], images) for seed in ranked_seeds(records[key])]
+        values, refused = np.array(curves) * 100, np.arange(images) / images * 100
+        colour = COLOURS[number % len(COLOURS)]
+        axes.plot(refused, values.mean(axis=0), color=colour, lw=1.5, label=records[key].name)
+        axes.fill_between(refused, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.15, lw=0)
+    for error in (1.0, 0.5):
+        axes.axhline(error, color=QUIET, lw=0.8, ls="--", zorder=0)
+    axes.set_xlim(0, 30)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("test images refused (%), the smallest margins first")
+    axes.set_ylabel("errors among the answered (%)")
+    more = f" ({len(keys)} trials; the best {CURVES})" if len(keys) > CURVES else ""
+    axes.set_title(f"Error against rejection, mean and range over seeds{more}")
+    axes.legend(frameon=False, fontsize=8, loc="upper right")
 
 
 def draw_throughput(figure: Figure, timed: pd.DataFrame, swept: dict[str, list[Any]]) -> None:

@@ -252,10 +252,9 @@ class Sweep:
 
     def _time(self) -> None:
         settings = self._experiment.timing
-        if not settings.enabled:
-            for progress in list(self._todo.values()):
+        for progress in list(self._todo.values()):
+            if not settings.enabled or not progress.named.trial.variant.is_network:
                 self._record(progress, "ok")
-            return
         for device in sorted({progress.named.trial.placement.device for progress in self._todo.values()}):
             group = {k: p.named for k, p in self._todo.items() if p.named.trial.placement.device == device}
             order = random.Random(self._run.experiment["uid"] + device)

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from bench.record import Record, Run
+from bench.rejection import rejection_columns
 from bench.statistics import UNKNOWN, Estimate, mean_interval, median_interval
 from bench.trial import KNOBS, PHASES
 from lenet.variant import nearest
@@ -31,9 +32,10 @@ def build_table(runs: Sequence[Run]) -> pd.DataFrame:
     """One row a trial, in the order of the plans.
 
     Columns: `name`, `key`, `run`, `status`, `cause`, `reason`, every knob, `test_accuracy` (a share, mean over seeds)
-    with `_low` and `_high` of its 95 % interval, `validation_accuracy`, `seeds`, `best_epoch` (median), `train_s` and
+    with `_low` and `_high` of its 95 % interval, `validation_accuracy`, `train_accuracy` (means), the shares of the test
+    images to refuse for 1 % and 0.5 % of error on the others (`reject_margin_1pct` and like it, `bench.rejection`), `seeds`, `best_epoch` (median), `train_s` and
     `evaluate_s` (means), for each phase `forward_ms` with `_low` and `_high` and `forward_images_per_s`,
-    `images_per_s` (of the step), `prepare_s`, `parameters`, `macs` (an image, forward), `forward_gflops_per_s` and
+    `images_per_s` (of the step), `prepare_s`, `parameters`, `macs` (an image, forward), `connections`, `forward_gflops_per_s` and
     `step_gflops_per_s` (two operations a multiply-accumulate; a step counts three forward passes, a little too many
     since the first layer needs no gradient of its input), `peak_memory_mib`, `timing_stopped`, `processes`, `rounds`,
     `attempt`, `machine`, `torch`.
@@ -53,7 +55,7 @@ def _row(record: Record, run: Run) -> dict[str, Any]:
     knobs = {knob: value for section in record.trial.values() for knob, value in section.items()}
     done = [seed for seed in record.seeds if seed.status == "ok" and seed.test_accuracy is not None]
     accuracy = mean_interval([seed.test_accuracy for seed in done if seed.test_accuracy is not None])
-    best = [seed.history[seed.best_epoch - 1]["validation_accuracy"] for seed in done if seed.best_epoch]
+    best = [seed.history[seed.best_epoch - 1]["validation_accuracy"] for seed in done if seed.history]
     timing = record.timing
     network = record.network
     row: dict[str, Any] = {
@@ -67,7 +69,9 @@ def _row(record: Record, run: Run) -> dict[str, Any]:
         "test_accuracy": accuracy.value,
         "test_accuracy_low": max(0.0, accuracy.low),
         "test_accuracy_high": min(1.0, accuracy.high),
-        "validation_accuracy": _mean(best),
+        "validation_accuracy": _mean([value for value in best if value is not None]),
+        "train_accuracy": _mean([seed.train_accuracy for seed in done if seed.train_accuracy is not None]),
+        **rejection_columns(record),
         "seeds": len(done),
         "best_epoch": float(np.median([seed.best_epoch for seed in done])) if done else math.nan,
         "train_s": _mean([seed.train_s for seed in done]),
@@ -90,6 +94,7 @@ def _row(record: Record, run: Run) -> dict[str, Any]:
         "prepare_s": _mean(timing.prepare_s) if timing else math.nan,
         "parameters": network.get("parameters", math.nan),
         "macs": network.get("macs", math.nan),
+        "connections": network.get("connections", math.nan),
         "forward_gflops_per_s": row["forward_images_per_s"] * gflop,
         "step_gflops_per_s": row["step_images_per_s"] * gflop * STEP_FORWARDS,
         "peak_memory_mib": timing.peak_memory_bytes / 2**20 if timing and timing.peak_memory_bytes else math.nan,

@@ -139,17 +139,23 @@ def train(task: dict[str, Any], emit: Emit) -> None:
         root = Path(task["data_root"])
         form = Form.of(trial.recipe, variant.input_size, draw=task["seed"])
         data = load(trial.recipe.data, root, form=form, device=placement.device)
-        model = build(variant, seed=task["seed"])
-        network = count(model, (variant.channels, variant.input_size, variant.input_size))
-        step = TrainingStep(
-            model,
-            trial.recipe,
-            device=placement.device,
-            dtype=placement.dtype,
-            memory_format=placement.memory_format,
-            backend=placement.backend,
-        )
-        result = fit(step, data, trial.recipe, task["seed"])
+        network: dict[str, Any] = {}
+        if variant.is_network:
+            model = build(variant, seed=task["seed"])
+            network = count(model, (variant.channels, variant.input_size, variant.input_size))
+            step = TrainingStep(
+                model,
+                trial.recipe,
+                device=placement.device,
+                dtype=placement.dtype,
+                memory_format=placement.memory_format,
+                backend=placement.backend,
+            )
+            result = fit(step, data, trial.recipe, task["seed"])
+        else:
+            from lenet.baselines import fit_baseline
+
+            result = fit_baseline(variant.architecture, data, task["seed"])
         message |= {
             "status": result.status,
             "cause": result.cause,
@@ -160,6 +166,8 @@ def train(task: dict[str, Any], emit: Emit) -> None:
             "test_loss": result.test_loss,
             "train_s": result.train_s,
             "evaluate_s": result.evaluate_s,
+            "train_accuracy": result.train_accuracy,
+            "rejection": result.rejection,
             "network": network,
         }
     except Exception as error:

@@ -38,9 +38,9 @@ FILES = {
         for name in (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch", "batches.meta")
     ),
     "usps": ("USPS/usps.bz2", "USPS/usps.t.bz2"),
-    "usps480": ("USPS/usps.bz2", "USPS/usps.t.bz2"),
 }
-"""What each data set needs below the data root, in torchvision's layout. USPS may also lie in the root itself."""
+"""What each data set needs below the data root, in torchvision's layout. USPS may also lie in the root itself; `usps480`
+is read from it."""
 
 
 class DataError(Exception):

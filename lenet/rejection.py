@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-MEASURES = ("margin", "confidence")
+from lenet.variant import SURENESS
 
 
 def rank_errors(scores: Tensor, labels: Tensor) -> dict[str, list[int]]:
@@ -29,7 +29,7 @@ def rank_errors(scores: Tensor, labels: Tensor) -> dict[str, list[int]]:
     # The log odds of the answer order images as its softmax does, and do not saturate at 1.
     sureness = {"margin": best - second, "confidence": best - torch.logsumexp(others, 1)}
     ranks = {}
-    for name in MEASURES:
+    for name in SURENESS:
         right_first = torch.argsort(wrong, stable=True)
         order = right_first[torch.argsort(sureness[name][right_first], stable=True)]
         ranks[name] = wrong[order].nonzero().flatten().tolist()

@@ -165,9 +165,9 @@ def train_epoch(
     return loss / len(updates)
 
 
-def evaluate(step: TrainingStep, split: Split) -> tuple[float, float]:
+def evaluate(step: TrainingStep, split: Split, batch_size: int = 1024) -> tuple[float, float]:
     """Mean loss (without label smoothing) and accuracy (a share in [0, 1]) over a split."""
-    return measure(infer(step, split), split, step.recipe)
+    return measure(infer(step, split, batch_size), split, step.recipe)
 
 
 @torch.inference_mode()

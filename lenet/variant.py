@@ -74,6 +74,9 @@ LOSSES = {
 }
 """The losses that each kind of output can be trained with, the default first."""
 
+SURENESS = ("margin", "confidence")
+"""How sure a network is of an answer: the best score less the second, and the softmax of the best."""
+
 MINIMUM_INPUT_SIZE = 16  # below it nothing is left after two 5x5 convolutions and two halvings
 
 
