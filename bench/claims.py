@@ -171,9 +171,7 @@ def values_by_seed(record: Record, measure: str) -> dict[int, float]:
         return {s.seed: 100 * (1 - getattr(s, name)) for s in record.seeds if getattr(s, name) is not None}
     _, kind, target = measure.split("_")
     images = test_images(record)
-    return {
-        s.seed: 100 * share_to_reject(s.rejection[kind], images, TARGETS[target]) for s in ranked_seeds(record)
-    }
+    return {s.seed: 100 * share_to_reject(s.rejection[kind], images, TARGETS[target]) for s in ranked_seeds(record)}
 
 
 def interval(record: Record, measure: str) -> tuple[Estimate, str]:

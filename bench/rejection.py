@@ -82,7 +82,7 @@ def share_interval(record: Record, measure: str, error: float) -> Estimate:
 
 def rejection_columns(record: Record) -> dict[str, float]:
     """`reject_margin_1pct` and its like, for each measure and target, with `_low` and `_high`: shares in [0, 1]."""
-    columns = {}
+    columns: dict[str, float] = {}
     for measure in SURENESS:
         for name, error in TARGETS.items():
             estimate = share_interval(record, measure, error)

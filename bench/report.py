@@ -15,11 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from bench.claims import judge_all, read_claims
+from bench.history import HEADERS as CLAIM_HEADERS
+from bench.history import cells, markdown_table
 from bench.record import Run
 from bench.table import escape_cell, main_effects, to_markdown
 
 if TYPE_CHECKING:
     from rich.console import Group
+
+    from bench.claims import Finding
 
 STYLES = {"failed": "red", "skipped": "yellow"}
 LISTED = 60  # rows of a Markdown ranking; the CSV has all
@@ -194,6 +199,12 @@ def how_measured(run: Run, table: pd.DataFrame) -> list[str]:
     return lines
 
 
+def findings_of(run: Run) -> list[Finding]:
+    """The claims of the literature that this run alone can be held against; none for most experiments."""
+    name = run.experiment["name"]
+    return judge_all([claim for claim in read_claims() if claim.experiments == {name}], {name: run})
+
+
 def report_markdown(run: Run, table: pd.DataFrame, ranked: pd.DataFrame) -> str:
     """The whole report as Markdown, for a pull request or an MLflow description."""
     experiment = run.experiment
@@ -208,6 +219,9 @@ def report_markdown(run: Run, table: pd.DataFrame, ranked: pd.DataFrame) -> str:
         parts.append(f"\n{len(lines) - LISTED} more in table.csv.")
     if experiment["axes"] and len(ranked) > 1:
         parts += ["", "## Main effects", "", to_markdown(main_effects([run], table))]
+    findings = findings_of(run)
+    if findings:
+        parts += ["", "## Claims of the literature", "", markdown_table(findings)]
     parts += ["", "## How it was measured", ""]
     parts += [f"- {escape_cell(line)}" for line in how_measured(run, table)]
     parts += ["", f"Reproduce: `{experiment.get('command', '').replace('`', '')}`", ""]
@@ -240,6 +254,8 @@ def write_html(run: Run, table: pd.DataFrame, ranked: pd.DataFrame, plots: list[
         effects=[] if effects is None else list(effects.itertuples()),
         percent=format_percent,
         nan=math.isnan,
+        claim_headers=CLAIM_HEADERS,
+        claims=[cells(finding) for finding in findings_of(run)],
         measured=how_measured(run, table),
         command=run.experiment.get("command", ""),
     )

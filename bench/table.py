@@ -32,13 +32,13 @@ def build_table(runs: Sequence[Run]) -> pd.DataFrame:
     """One row a trial, in the order of the plans.
 
     Columns: `name`, `key`, `run`, `status`, `cause`, `reason`, every knob, `test_accuracy` (a share, mean over seeds)
-    with `_low` and `_high` of its 95 % interval, `validation_accuracy`, `train_accuracy` (means), the shares of the test
-    images to refuse for 1 % and 0.5 % of error on the others (`reject_margin_1pct` and like it, `bench.rejection`), `seeds`, `best_epoch` (median), `train_s` and
-    `evaluate_s` (means), for each phase `forward_ms` with `_low` and `_high` and `forward_images_per_s`,
-    `images_per_s` (of the step), `prepare_s`, `parameters`, `macs` (an image, forward), `connections`, `forward_gflops_per_s` and
-    `step_gflops_per_s` (two operations a multiply-accumulate; a step counts three forward passes, a little too many
-    since the first layer needs no gradient of its input), `peak_memory_mib`, `timing_stopped`, `processes`, `rounds`,
-    `attempt`, `machine`, `torch`.
+    with `_low` and `_high` of its 95 % interval, `validation_accuracy`, `train_accuracy` (means), the shares of the
+    test images to refuse for 1 % and 0.5 % of error on the others (`reject_margin_1pct` and like it,
+    `bench.rejection`), `seeds`, `best_epoch` (median), `train_s` and `evaluate_s` (means), for each phase `forward_ms`
+    with `_low` and `_high` and `forward_images_per_s`, `images_per_s` (of the step), `prepare_s`, `parameters`, `macs`
+    (an image, forward), `connections`, `forward_gflops_per_s` and `step_gflops_per_s` (two operations a
+    multiply-accumulate; a step counts three forward passes, a little too many since the first layer needs no gradient
+    of its input), `peak_memory_mib`, `timing_stopped`, `processes`, `rounds`, `attempt`, `machine`, `torch`.
     """
     rows = [_row(record, run) for run in runs for record in run.records()]
     table = pd.DataFrame(rows, columns=None if rows else ["name", "key", "status"])

@@ -67,7 +67,7 @@ KNOBS: dict[str, str] = {f.name: section for section, cls in SECTIONS.items() fo
 """Every knob by name, with the section of the trial that it belongs to. Names are unique across sections."""
 
 ADDED = {"output", "dropout", "loss", "scaling", "fitting", "selection", "augmentation"}
-"""Knobs that came after the first records: at their defaults they are left out of the key, so that it stays the same."""
+"""Knobs that came after the first records: at their defaults they are left out of the key, so that it stays."""
 
 
 @dataclass(frozen=True)

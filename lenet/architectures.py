@@ -1,4 +1,4 @@
-"""The architectures by name: which knobs each of them takes, what they default to, the input it needs, where it is from.
+"""The architectures by name: the knobs that each takes and their defaults, the input it needs, where it is from.
 
 Names only: no torch and no data. `lenet.variant` refuses what is not listed here; `lenet.networks` and `lenet.classic`
 build the networks, `lenet.baselines` the methods that are no networks.

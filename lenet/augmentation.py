@@ -1,7 +1,7 @@
 """Distortions of whole batches, on the device they are on.
 
-Images and a generator go in; images of the same shape, each distorted by a draw of its own, come out. All draws are made
-on the CPU, so that a seed distorts alike on every device.
+Images and a generator go in; images of the same shape, each distorted by a draw of its own, come out. All draws are
+made on the CPU, so that a seed distorts alike on every device.
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ loader runs while a network learns. The rules, the same for every data set:
   resized bilinearly, with antialiasing when shrinking (digits 8 to 32, USPS 16 to 32), as torch's `interpolate`.
   `digit16` first shrinks MNIST to 22 pixels, so that its digits' box of 20 becomes 16 as in USPS, and then adds
   whatever frame is missing.
-- Values: (x - mean) / deviation, a channel, both of the training split's pixels before resizing; or from -1 (background)
-  to 1, or from -0.1 to 1.175 (LeCun et al. 1998, section III.A).
+- Values: (x - mean) / deviation, a channel, both of the training split's pixels before resizing; or from -1
+  (background) to 1, or from -0.1 to 1.175 (LeCun et al. 1998, section III.A).
 """
 
 from __future__ import annotations

@@ -27,6 +27,7 @@ Array = npt.NDArray[Any]
 
 ENVIRONMENT = "LENET_BENCH_DATA"
 USPS480_STREAM = 480  # keeps this draw apart from others of the same seed
+USPS480_SHIFT = 2
 DIGITS_TEST_SEED = 0  # which of the digits are the test set; changing it makes results incomparable
 
 IDX_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
@@ -39,8 +40,8 @@ FILES = {
     ),
     "usps": ("USPS/usps.bz2", "USPS/usps.t.bz2"),
 }
-"""What each data set needs below the data root, in torchvision's layout. USPS may also lie in the root itself; `usps480`
-is read from it."""
+"""What each data set needs below the data root, in torchvision's layout. USPS may also lie in the root itself;
+`usps480` is read from it."""
 
 
 class DataError(Exception):
@@ -86,12 +87,19 @@ def read(name: str, root: Path | None = None, *, download: bool = False, draw: i
 
 
 def draw_480(usps: Raw, draw: int) -> Raw:
-    """480 of the zip code digits, 320 to learn from and 160 to test: as many as in 1989, by the given draw."""
+    """480 of the zip code digits, 320 to learn from and 160 to test: as many as in 1989, by the given draw.
+
+    As there, the digits stand at different horizontal positions: each is moved by up to `USPS480_SHIFT` pixels.
+    """
     images = np.concatenate([usps.train_images, usps.test_images])
     labels = np.concatenate([usps.train_labels, usps.test_labels])
-    chosen = np.random.RandomState([USPS480_STREAM, draw]).permutation(len(images))[:480]
-    learned, test = chosen[:320], chosen[320:]
-    return Raw(images[learned], labels[learned], images[test], labels[test])
+    random = np.random.RandomState([USPS480_STREAM, draw])
+    chosen = random.permutation(len(images))[:480]
+    shifts = random.randint(-USPS480_SHIFT, USPS480_SHIFT + 1, size=480)
+    framed = np.pad(images[chosen], ((0, 0), (0, 0), (USPS480_SHIFT, USPS480_SHIFT)))
+    columns = np.arange(images.shape[2]) + USPS480_SHIFT - shifts[:, None]
+    moved, labels = np.take_along_axis(framed, columns[:, None, :], axis=2), labels[chosen]
+    return Raw(moved[:320], labels[:320], moved[320:], labels[320:])
 
 
 @functools.cache

@@ -177,7 +177,7 @@ class LocalConv2d(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         windows = F.unfold(x, self.kernel, stride=self.stride)
         sums = torch.einsum("nkp,mpk->nmp", windows, self.weight.to(windows.dtype)) + self.bias
-        return sums.unflatten(2, (self.side, self.side))
+        return sums.view(len(x), -1, self.side, self.side)
 
 
 class UnitBias(nn.Module):

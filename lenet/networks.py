@@ -77,7 +77,10 @@ class LeNet(nn.Module):
 
     def chain(self) -> list[nn.Module]:
         """The layers in the order that `forward` applies them."""
-        maps = [[self.conv1, self.norm1, self.activation1, self.pool1], [self.conv2, self.norm2, self.activation2, self.pool2]]
+        maps = [
+            [self.conv1, self.norm1, self.activation1, self.pool1],
+            [self.conv2, self.norm2, self.activation2, self.pool2],
+        ]
         if self.variant.pool_position == "before_activation":
             maps = [[conv, norm, pool, activation] for conv, norm, activation, pool in maps]
         linear = [self.fc1, self.activation3, self.fc2, self.activation4, self.fc3]

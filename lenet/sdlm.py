@@ -59,7 +59,7 @@ class SDLM(torch.optim.Optimizer):
             self.state[parameter]["inverse"].copy_(1 / (MU + second.clamp(min=0)))
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> Any:
         """One update from the gradients."""
         for group in self.param_groups:
             learned = [parameter for parameter in group["params"] if parameter.grad is not None]
@@ -156,13 +156,14 @@ def carry_back(layer: nn.Module, entered: Tensor, second: Tensor, found: dict[Te
         own = dict(layer.named_parameters())
         squares = {name: value.square() for name, value in own.items()}
 
-        def run(weights: dict[str, Tensor], x: Tensor) -> Tensor:
+        def run(weights: dict[str, Tensor], x: Tensor) -> Any:
             return functional_call(layer, weights, (x,))
 
-        _, back = vjp(run, squares, entered.square())
+        back: Any = vjp(run, squares, entered.square())[1]
         by_weight, by_input = back(second)
         found |= {own[name]: value for name, value in by_weight.items()}
-        return by_input
+        carried: Tensor = by_input
+        return carried
     if isinstance(layer, Elementwise):
         slope = reverse(layer, entered, torch.ones_like(second))
         return slope.square() * second
@@ -173,6 +174,6 @@ def carry_back(layer: nn.Module, entered: Tensor, second: Tensor, found: dict[Te
 
 def reverse(function: Any, entered: Tensor, outgoing: Tensor) -> Tensor:
     """The vector-Jacobian product of a function of one tensor."""
-    _, back = vjp(function, entered)
+    back: Any = vjp(function, entered)[1]
     carried: Tensor = back(outgoing)[0]
     return carried

@@ -64,7 +64,8 @@ DATA_SETS: dict[str, DataShape] = {
     "usps": DataShape(channels=1, classes=10, size=16, train=6_562, validation=729, test=2_007),
     "usps480": DataShape(channels=1, classes=10, size=16, train=320, validation=0, test=160),
 }
-"""The real data sets. `usps480` is 480 of the 9,298 zip code digits, drawn and split anew for each seed. `synthetic` has no entry: it takes the shape of the network that it is made for."""
+"""The real data sets. `usps480` is 480 of the 9,298 zip code digits, drawn, moved sideways and split anew for each
+seed. `synthetic` has no entry: it takes the shape of the network that it is made for."""
 
 SYNTHETIC_IMAGES = 2_048
 LOSSES = {
@@ -167,7 +168,7 @@ class Variant:
         described = ARCHITECTURES[architecture]
         for field in dataclasses.fields(cls):
             if field.name not in ("architecture", "input_size"):
-                knobs.setdefault(field.name, described.default(field.name, field.default))
+                knobs.setdefault(field.name, described.default(field.name, getattr(cls, field.name)))
         size = described.input_size or described.defaults.get("input_size", cls.input_size)
         return cls(architecture=architecture, **{"input_size": size, **knobs})
 
@@ -204,7 +205,7 @@ class Recipe:
     - `weight_decay`, `label_smoothing`: 0 is off.
     - `loss`: what is minimised (`lenet.losses`); the network's output must allow it (`LOSSES`).
     - `scaling`: of the pixels: `standard` (mean 0, deviation 1), `signed` (-1 to 1) or `lecun1998` (-0.1 to 1.175).
-    - `fitting`: of images to the input: `auto`, or `digit16` (digits of 16 pixels in a frame of background, as in 1990).
+    - `fitting`: of images to the input: `auto`, or `digit16` (digits of 16 pixels in a frame, as in 1990).
     - `selection`: `validation` chooses the best epoch on images held back; `last` learns from them too and takes the
       last epoch, as was done before 2000.
     - `augmentation`: `none`, `shift1` (up to a pixel in each direction) or `affine1998`, anew for each image shown.

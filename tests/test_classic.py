@@ -86,10 +86,12 @@ def literal_lenet5(weights, image):
         size = len(maps[0]) - 4
         result = []
         for number, row in enumerate(links):
+
             def unit(i, j, row=row, number=number):
                 window = itertools.product(enumerate(row), range(5), range(5))
                 total = sum(kernels[number][k][u][v] * maps[m][i + u][j + v] for (k, m), u, v in window)
                 return squash(total + bias[number])
+
             result.append([[unit(i, j) for j in range(size)] for i in range(size)])
         return result
 

@@ -23,6 +23,7 @@ def exact_diagonal(model, loss, images, labels):
     start = {name: value.detach() for name, value in model.named_parameters()}
     totals = [torch.zeros_like(value) for value in start.values()]
     for image, label in zip(images, labels, strict=True):
+
         def of(values, image=image, label=label):
             scores = torch.func.functional_call(model, values, (image[None],))
             return loss(scores, label[None])
@@ -149,11 +150,18 @@ def test_the_model_is_left_as_it_was():
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
-@pytest.mark.parametrize("name", ["net1", "net3", "net5", "zipcode1989", "lenet1", "lenet5", "mlp300", "bosch", "lenet"])
+@pytest.mark.parametrize(
+    "name", ["net1", "net3", "net5", "zipcode1989", "lenet1", "lenet5", "mlp300", "bosch", "lenet"]
+)
 def test_one_update_lowers_the_loss(name):
     variant = Variant.make(name, channels=1)
-    recipe = Recipe(data="synthetic", optimizer="sdlm", learning_rate=2e-5, batch_size=16,
-                    loss={"scaled_tanh": "mse", "logits": "cross_entropy", "rbf": "discriminative"}[variant.output])
+    recipe = Recipe(
+        data="synthetic",
+        optimizer="sdlm",
+        learning_rate=2e-5,
+        batch_size=16,
+        loss={"scaled_tanh": "mse", "logits": "cross_entropy", "rbf": "discriminative"}[variant.output],
+    )
     step = TrainingStep(build(variant, 0), recipe)
     data = synthesize(1, 10, variant.input_size, images=16).train
     step.estimate_curvature(data.images, data.labels)
