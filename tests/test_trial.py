@@ -35,7 +35,7 @@ def test_every_knob_changes_the_key(knob):
         "updates": 9,
         "optimizer": "adam", "learning_rate": 0.5, "momentum": 0.5, "schedule": "cosine", "weight_decay": 0.1,
         "label_smoothing": 0.1, "device": "cuda", "threads": 2, "dtype": "bfloat16", "memory_format": "channels_last",
-        "output": "scaled_tanh", "dropout": 0.5, "loss": "mse", "scaling": "signed", "fitting": "digit16",
+        "output": "logits", "dropout": 0.5, "loss": "mse", "scaling": "signed", "fitting": "digit16",
         "selection": "last", "augmentation": "shift1",
     }  # fmt: skip
     # Two of them mean something only beside others.
