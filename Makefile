@@ -23,7 +23,7 @@ bench: setup  ## run experiments/quick.toml and print the ranking, the files and
 	@$(BIN)/lenet-bench run experiments/quick.toml
 
 bench-micro: setup  ## run the pytest-benchmark suite
-	@$(BIN)/python -m pytest tests/benchmarks --benchmark-only -q
+	@$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-only -q
 
 test: setup  ## run the tests
 	@$(BIN)/python -m pytest

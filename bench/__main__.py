@@ -1,4 +1,4 @@
-"""The console script, and `python -m bench`: an interrupt ends in one line also while the command is still importing."""
+"""The console script, and `python -m bench`: an interrupt ends in one line also while the command still imports."""
 
 import sys
 

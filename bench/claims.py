@@ -16,7 +16,7 @@ from typing import Any
 
 from bench.record import Record, RecordError, Run, find_run
 from bench.rejection import TARGETS, ranked_seeds, share_to_reject, test_images
-from bench.statistics import UNKNOWN, Estimate, mean_interval
+from bench.statistics import UNKNOWN, Estimate, mean_interval, share_interval
 
 CLAIMS = Path(__file__).with_name("claims.toml")
 ALPHA = 0.05
@@ -177,19 +177,14 @@ def values_by_seed(record: Record, measure: str) -> dict[int, float]:
 def interval(record: Record, measure: str) -> tuple[Estimate, str]:
     """The mean over seeds with Student's interval, and what a reader must know of it.
 
-    With one seed of a method that draws nothing, what is random are the test images: then the interval is Clopper and
-    Pearson's (1934) over those.
+    With one seed of a method that draws nothing, what is random are the test images: then the interval is over those.
     """
     values = list(values_by_seed(record, measure).values())
     estimate = mean_interval(values)
     if len(values) == 1 and measure == "test_error" and not record.network:
-        from scipy.special import betaincinv
-
         images = test_images(record)
-        errors = round(values[0] / 100 * images)
-        low = float(betaincinv(errors, images - errors + 1, ALPHA / 2)) if errors else 0.0
-        high = float(betaincinv(errors + 1, images - errors, 1 - ALPHA / 2))
-        return Estimate(values[0], 100 * low, 100 * high, images), "interval over the test images"
+        share = share_interval(round(values[0] / 100 * images), images, 1 - ALPHA)
+        return Estimate(values[0], 100 * share.low, 100 * share.high, images), "interval over the test images"
     return dataclasses.replace(estimate, low=max(0.0, estimate.low) if estimate.n > 1 else estimate.low), ""
 
 

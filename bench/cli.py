@@ -1,7 +1,7 @@
 """Arguments in, printing out. Each command calls one thing that does the work, and turns its end into an exit code.
 
-0 done, 1 some trials failed, 2 bad input, 130 interrupted. Heavy modules are imported inside the commands that need
-them, so that `--help` is quick. Nothing is computed here.
+0 done, 1 some trials failed or something is slower, 2 bad input, 3 no verdict, 130 interrupted. Heavy modules are
+imported inside the commands that need them, so that `--help` is quick. Nothing is computed here.
 """
 
 from __future__ import annotations
@@ -15,6 +15,10 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from bench.compare_cli import baseline, compare
+from bench.gate_cli import gate_app
+from bench.tracking_cli import import_pytest_benchmark, links, sync, ui
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -26,6 +30,8 @@ app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
     help="Sweeps LeNet variants, times them, and says what to trust.",
 )  # fmt: skip
+
+app.add_typer(gate_app, name="gate")
 
 File = Annotated[Path, typer.Argument(help="An experiment file, such as experiments/quick.toml.")]
 RunName = Annotated[str, typer.Argument(help="A run's folder, an experiment's name (its newest run), or 'latest'.")]
@@ -53,10 +59,17 @@ def main() -> None:
     except SystemExit as error:
         if isinstance(error.__context__, typer.Exit) and error.code == INTERRUPTED:
             raise KeyboardInterrupt from error  # typer would end without a word
+        drop_unread_output()
+        if isinstance(error.__context__, BrokenPipeError) and error.code == FAILED:  # typer's end for it
+            sys.exit(OK)
         raise
     except BrokenPipeError:  # `lenet-bench table | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        drop_unread_output()
         sys.exit(OK)
+    except OSError as error:
+        if debug:
+            raise
+        end(f"{error.filename}: {error.strerror}" if error.filename else str(error), FAILED)
     except Exception as error:
         if debug or not is_for_people(error):
             raise
@@ -73,21 +86,40 @@ def is_for_people(error: Exception) -> bool:
         "TableError",
         "TrackingError",
         "LaunchError",
+        "SideError",
+        "FormatError",
+        "GateError",
+        "TreesError",
     }
     return type(error).__name__ in names
 
 
 def end(message: str, code: int) -> NoReturn:
     """One line on standard error, and the exit code."""
-    print(f"lenet-bench: {message}", file=sys.stderr)
+    print(f"lenet-bench: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(code)
 
 
-def console() -> Console:
-    """Where everything is printed; as wide as a pipe needs when it is no terminal."""
-    from rich.console import Console
+def drop_unread_output() -> None:
+    """Whoever read has seen enough; the interpreter shall not complain of it on its way out."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
-    return Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120)
+
+def console() -> Console:
+    """Where everything is printed."""
+    from bench.progress import make_console
+
+    return make_console()
+
+
+def warn(out: Console, word: str, text: object) -> None:
+    """A line that begins with a coloured word."""
+    from rich.text import Text
+
+    out.print(Text.assemble((word, "yellow"), f" {text}"), soft_wrap=True)
 
 
 @app.command()
@@ -103,15 +135,20 @@ def run(
     no_track: Annotated[bool, typer.Option("--no-track", help="Leave MLflow out; it need not be installed.")] = False,
 ) -> None:
     """Runs an experiment: trains, times, records, ranks."""
+    from bench.launch import LaunchError
+    from bench.machine import quiet_warning
     from bench.progress import TerminalWatcher
     from bench.record import RecordError
     from bench.runner import BadInputError, Sweep
     from bench.runs import discard_if_empty, resume_run, start_run
+    from bench.store import resolve_uri
+    from bench.tracker import Tracker
 
     out = console()
     options = make_options(jobs, data_root, download)
     if (file is None) == (resume is None):
         end("run: give an experiment file or --resume RUN, one of the two", BAD_INPUT)
+    store = None if no_track else resolve_uri(tracking_uri, results)
     if resume is not None:
         if settings:
             end("run: --set cannot change a run that has begun; start a new one", BAD_INPUT)
@@ -119,32 +156,29 @@ def run(
     else:
         assert file is not None
         experiment, folder = start_run(file, settings or [], results, sys.argv[1:], ask=offer_resume)
-    with contextlib.suppress(ImportError):
-        from bench.machine import quiet_warning
-
-        warning = quiet_warning()
-        if warning:
-            out.print(f"[yellow]warning[/] {warning}", highlight=False)
     try:
-        with TerminalWatcher(out) as watcher:
-            sweep = Sweep(experiment, folder, options, watcher)
-            out.print(
-                f"{experiment.name}: {sweep.remaining} of {len(experiment.trials)} trials to run", highlight=False
-            )
-            if experiment.question:
-                out.print(experiment.question, style="italic", highlight=False)
-            sweep.execute()
-        show(folder, out, tracking_uri, results, track=not no_track)
-    except KeyboardInterrupt:
+        if warning := quiet_warning():
+            warn(out, "warning", warning)
+        with Tracker(store, results) if store else contextlib.nullcontext() as tracker:
+            with TerminalWatcher(out, tracker.settle if tracker else None) as watcher:
+                sweep = Sweep(experiment, folder, options, watcher)
+                out.print(f"{experiment.name}: {sweep.remaining} of {len(experiment.trials)} trials to run")
+                if experiment.question:
+                    out.print(experiment.question, style="italic")
+                if tracker:
+                    tracker.open(folder)
+                sweep.execute()
+            show(folder, out, tracker)
+    except (KeyboardInterrupt, BrokenPipeError):
         end(
             f"interrupted; nothing finished is lost. Continue with: lenet-bench run --resume {folder.path}", INTERRUPTED
         )
     except BadInputError:
         discard_if_empty(folder)
         raise
-    except RecordError as error:
+    except (RecordError, LaunchError) as error:
         end(f"{error}. Continue with: lenet-bench run --resume {folder.path}", FAILED)
-    sys.exit(FAILED if any(record.status == "failed" for record in folder.records()) else OK)
+    sys.exit(FAILED if any(record.status == "failed" for record in folder.each()) else OK)
 
 
 def offer_resume(path: Path, done: int, total: int) -> bool:
@@ -157,31 +191,30 @@ def offer_resume(path: Path, done: int, total: int) -> bool:
 
 
 def make_options(jobs: int | None, data_root: Path | None, download: bool) -> Options:
+    from bench.machine import usable_cores
     from bench.runner import Options
     from lenet.files import data_root as find_data_root
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return Options(jobs=jobs or cores, data_root=find_data_root(data_root).resolve(), download=download)
+    return Options(jobs=jobs or usable_cores(), data_root=find_data_root(data_root).resolve(), download=download)
 
 
-def show(folder: Run, out: Console, tracking_uri: str | None, results: Path, *, track: bool) -> None:
+def show(folder: Run, out: Console, tracker: Tracker | None) -> None:
     """What a run leaves: files, the ranking, the replica in MLflow, and where to look."""
     from bench.products import make_products
 
     products = make_products(folder)
     out.print()
     out.print(products.ranking(out.width))
-    out.print(products.sentence, highlight=False)
+    out.print(products.sentence)
     for warning in products.warnings:
-        out.print(f"[yellow]warning[/] {warning}", highlight=False)
-    out.print(f"\nfiles   {folder.path}/", highlight=False, soft_wrap=True)
+        warn(out, "warning", warning)
+    out.print(f"\nfiles   {folder.path}/", soft_wrap=True)
     for path in products.paths:
-        out.print(f"        {path.relative_to(folder.path)}", highlight=False, soft_wrap=True)
-    if track:
-        print_sync(folder, out, tracking_uri, results, products)
+        out.print(f"        {path.relative_to(folder.path)}", soft_wrap=True)
+    if tracker:
+        print_sync(folder, out, tracker, products.paths)
     else:
-        out.print("mlflow  left out (--no-track); send it later with: "
-                  f"lenet-bench sync {folder.path}", highlight=False, soft_wrap=True)  # fmt: skip
+        out.print(f"mlflow  left out; send it with: lenet-bench sync {folder.path}", soft_wrap=True)
 
 
 @app.command()
@@ -194,12 +227,11 @@ def plan(file: File, settings: Settings = None, jobs: Annotated[int | None, type
     out = console()
     for number, named in enumerate(experiment.trials, start=1):
         mark = "  (baseline)" if named.trial == experiment.baseline else ""
-        out.print(f"{number:4d}  {named.trial.key}  {named.name}{mark}", highlight=False)
+        out.print(f"{number:4d}  {named.trial.key}  {named.name}{mark}", soft_wrap=True)
     training_s, timing_s = estimate_s(experiment, jobs or make_options(jobs, None, False).jobs)
     out.print(
         f"\n{len(experiment.trials)} trials x seeds {', '.join(map(str, experiment.seeds))}; roughly "
-        f"{training_s / 60:.1f} min of training and {timing_s / 60:.1f} min of timing",
-        highlight=False,
+        f"{training_s / 60:.1f} min of training and {timing_s / 60:.1f} min of timing"
     )
 
 
@@ -244,7 +276,7 @@ def report(name: RunName, results: Results = RESULTS) -> None:
     """Writes a run's table, plots, Markdown and HTML page anew from its records, and prints the ranking."""
     from bench.record import Run, find_run
 
-    show(Run.open(find_run(results, name)), console(), None, results, track=False)
+    show(Run.open(find_run(results, name)), console(), None)
 
 
 @app.command()
@@ -273,80 +305,38 @@ def claims(
             print(path, file=sys.stderr)
 
 
-def print_sync(folder: Run, out: Console, uri: str | None, results: Path, products: Products | None = None) -> None:
-    from bench.products import make_products
-    from bench.tracking import TrackingError, links, mask, resolve_uri, sync
+def print_sync(folder: Run, out: Console, tracker: Tracker, paths: list[Path]) -> None:
+    """Sends a sweep that has ended; a store that fails is a warning, since the records are there."""
+    from bench.store import TrackingError
+    from bench.tracking_cli import print_synced
 
-    products = products or make_products(folder)
     try:
-        store = resolve_uri(uri, results)
-        done = sync(folder, store, table=products.table, artifacts=products.paths)
-        found = links(folder, store, table=products.table)
+        print_synced(out, tracker.uri, tracker.sync(folder, artifacts=paths))
     except TrackingError as error:
-        out.print(f"[yellow]mlflow[/]  {error}", highlight=False, soft_wrap=True)
-        return
-    out.print(f"mlflow  {mask(store)}: {done}", highlight=False, soft_wrap=True)
-    for line in found.lines():
-        out.print(f"        {line}", highlight=False, soft_wrap=True)
-
-
-@app.command()
-def sync(
-    names: Annotated[list[str], typer.Argument(metavar="RUN...")],
-    tracking_uri: Tracking = None,
-    results: Results = RESULTS,
-) -> None:
-    """Makes MLflow hold what the records say; twice changes nothing."""
-    from bench.record import Run, find_run
-
-    for name in names:
-        print_sync(Run.open(find_run(results, name)), console(), tracking_uri, results)
-
-
-@app.command()
-def links(name: RunName, tracking_uri: Tracking = None, results: Results = RESULTS) -> None:
-    """Prints the MLflow links of a run."""
-    from bench.products import make_table
-    from bench.record import Run, find_run
-    from bench.tracking import links as find_links
-    from bench.tracking import resolve_uri
-
-    folder = Run.open(find_run(results, name))
-    for line in find_links(folder, resolve_uri(tracking_uri, results), table=make_table(folder)).lines():
-        print(line)
-
-
-@app.command()
-def ui(
-    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 5000,
-    tracking_uri: Tracking = None,
-    results: Results = RESULTS,
-) -> None:
-    """Starts the MLflow server on loopback and prints where to look. Ctrl-C ends it."""
-    from bench.tracking import resolve_uri, serve
-
-    with serve(resolve_uri(tracking_uri, results), port=port) as server:
-        print(f"MLflow is at {server.url} (Ctrl-C ends it)", flush=True)
-        with contextlib.suppress(KeyboardInterrupt):
-            server.wait()
-    print("stopped")
+        warn(out, "mlflow ", error)
 
 
 @app.command()
 def doctor(data_root: DataRoot = None, tracking_uri: Tracking = None, results: Results = RESULTS) -> None:
     """Says what was found on this machine, what is missing, and the command that mends it."""
+    from rich.text import Text
+
     from bench.doctor import examine
 
     out = console()
     options = make_options(None, data_root, False)
-    marks = {True: "[green]ok[/]  ", False: "[red]no[/]  ", None: "[yellow]--[/]  "}
+    marks = {True: ("ok  ", "green"), False: ("no  ", "red"), None: ("--  ", "yellow")}
     findings = examine(options.data_root, results, tracking_uri)
     for finding in findings:
-        out.print(f"{marks[finding.ok]}{finding.topic:<14}{finding.text}", highlight=False, soft_wrap=True)
+        out.print(Text.assemble(marks[finding.ok], f"{finding.topic:<14}{finding.text}"), soft_wrap=True)
         if finding.remedy:
-            out.print(f"                  {finding.remedy}", style="dim", highlight=False, soft_wrap=True)
+            out.print(f"                  {finding.remedy}", style="dim", soft_wrap=True)
 
+
+for command in (compare, sync, links, ui, import_pytest_benchmark):
+    app.command()(command)
+app.add_typer(baseline, name="baseline")
 
 if TYPE_CHECKING:
-    from bench.products import Products
     from bench.runner import Options
+    from bench.tracker import Tracker

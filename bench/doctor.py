@@ -6,13 +6,12 @@ Looks, and changes nothing. Whether torch works is asked of a process of its own
 from __future__ import annotations
 
 import shutil
-import socket
-import urllib.parse
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench import machine
 from bench.launch import LaunchError, ask
+from bench.store import TrackingError, mask, probe, resolve_uri
 from lenet.files import FILES
 
 LOW_DISK_BYTES = 1 << 30
@@ -107,18 +106,11 @@ def examine_tracking(uri: str | None, results: Path) -> Finding:
     version = machine.version("mlflow")
     if not version:
         return Finding("mlflow", None, "not installed", "pip install 'mlflow<3.18', or run with --no-track")
-    from bench.tracking import TrackingError, mask, resolve_uri
-
     try:
         store = resolve_uri(uri, results)
+        if store.startswith("http"):
+            probe(store)
     except TrackingError as error:
-        return Finding("mlflow", False, str(error))
-    parts = urllib.parse.urlsplit(store)
-    if parts.scheme in ("http", "https"):
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        try:
-            socket.create_connection((parts.hostname or "", port), timeout=1.0).close()
-        except OSError as error:
-            remedy = "start it, or leave the URI out: results/mlflow.db needs no server"
-            return Finding("mlflow", False, f"{version}, {mask(store)} does not answer ({error})", remedy)
+        remedy = "mend it, or leave the URI out: results/mlflow.db needs no server"
+        return Finding("mlflow", False, f"{version}, {error}", remedy)
     return Finding("mlflow", True, f"{version}, {mask(store)}")

@@ -11,9 +11,8 @@ import hashlib
 import json
 import math
 import numbers
-import statistics
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from bench.record import Record, Run
@@ -23,13 +22,17 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 
-LAYOUT = 1  # raise it when names below change: the next sync then rebuilds what older versions sent
+LAYOUT = 2  # raise it when names below change: the next sync then rebuilds what older versions sent
 
 IDENTITY = (
     "architecture", "activation", "pooling", "init", "normalization", "data", "batch_size", "epochs", "optimizer",
     "learning_rate", "device", "threads", "dtype", "backend",
 )  # fmt: skip
 """Knobs that every trial shows as a parameter, whether they vary or not."""
+
+TABLES_UP_TO = 500  # trials; a table of its own for each of thousands costs more than anybody looks at
+PHASES = ("forward", "backward", "step")
+PHASE_TABLE = "phases.json"
 
 METRICS = {
     "test_accuracy": "test/accuracy",
@@ -40,7 +43,7 @@ METRICS = {
     "train_s": "train/seconds",
     **{
         f"{phase}_{column}": f"{phase}/{metric}"
-        for phase in ("forward", "backward", "step")
+        for phase in PHASES
         for column, metric in (("ms", "ms"), ("ms_low", "ms_low"), ("ms_high", "ms_high"),
                                ("images_per_s", "images_per_s"), ("gflops_per_s", "gflops_per_s"))
     },
@@ -56,6 +59,9 @@ METRICS = {
 }  # fmt: skip
 """Column of the table -> name in MLflow, where everything before the last slash becomes a section of the charts."""
 
+HALF_WIDTHS = {"test_accuracy": "test/ci95", **{f"{phase}_ms": f"{phase}/ci95_ms" for phase in PHASES}}
+"""Half of the 95 % interval: one narrow column of the UI's table instead of two."""
+
 CURVES = ("train_loss", "validation_loss", "validation_accuracy", "test_accuracy", "learning_rate")
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c564b", "#7f7f7f", "#bcbd22", "#332288")
@@ -66,7 +72,8 @@ STATUSES = {"ok": "FINISHED", "failed": "FAILED", "skipped": "KILLED"}
 
 TEXT_LIMIT = 4_000  # characters of a tag; MLflow cuts at 5,000 or 8,000 by version
 NOTE_ROWS = 20
-NOTE_LIMIT = 7_500
+NOTE_LIMIT = 6_000  # links follow it
+RANKING_ROWS = 500
 
 
 @dataclass(frozen=True)
@@ -78,6 +85,8 @@ class Entry:
     - `uid`: the same for the same trial of the same sweep, for ever.
     - `name`, `status`: as MLflow's UI shows them; `start_ms`, `end_ms`: since the epoch.
     - `params`: name -> text. `metrics`: (name, value, step), finite and rounded. `tags`: name -> text.
+    - `data`: (name, digest) of each data set that was learned from.
+    - `table`: `columns` and `data` (rows) of a table to compare with other runs'; may be empty.
     """
 
     uid: str
@@ -88,6 +97,8 @@ class Entry:
     params: dict[str, str] = field(default_factory=dict)
     metrics: list[tuple[str, float, int]] = field(default_factory=list)
     tags: dict[str, str] = field(default_factory=dict)
+    data: list[tuple[str, str]] = field(default_factory=list)
+    table: dict[str, Any] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
@@ -113,16 +124,37 @@ def text(value: object) -> str:
     return str(value)[:TEXT_LIMIT]
 
 
-def trial_entries(run: Run, records: Iterable[Record], table: pd.DataFrame) -> list[Entry]:
-    """An entry a record.
+def make_entries(run: Run, table: pd.DataFrame) -> tuple[Entry, list[Entry]]:
+    """The sweep's entry and an entry a trial, reading the records one at a time.
 
     **Arguments:**
 
     - `table`: one row a trial, as `bench.table.build_table` makes it; rows are found by their `key`.
     """
-    rows = {row["key"]: row for row in table.to_dict("records")} if len(table) else {}
-    shared = sweep_tags(run)
+    rows = rows_by_key(table)
+    shared, entries, ended, data = sweep_tags(run), [], [], set()
+    tables = len(rows) <= TABLES_UP_TO
+    for record in run.each():
+        row = rows.get(record.key, {})
+        entry = trial_entry(run, record, row, shared)
+        if tables and record.status == "ok":
+            entry.table.update(phase_table(row))
+            entry.tags["mlflow.loggedArtifacts"] = json.dumps([{"path": PHASE_TABLE, "type": "table"}])
+        entries.append(entry)
+        data |= {(record.trial["recipe"]["data"], seed.data_digest) for seed in record.seeds if seed.data_digest}
+        ended.append(replace(record, seeds=[], timing=None))
+    return replace(sweep_entry(run, ended, table), data=sorted(data)), entries
+
+
+def trial_entries(run: Run, records: Iterable[Record], table: pd.DataFrame) -> list[Entry]:
+    """An entry a record, with the numbers of the table's rows."""
+    rows, shared = rows_by_key(table), sweep_tags(run)
     return [trial_entry(run, record, rows.get(record.key, {}), shared) for record in records]
+
+
+def rows_by_key(table: pd.DataFrame) -> dict[str, Row]:
+    """The table's rows."""
+    return {row["key"]: {str(name): value for name, value in row.items()} for row in table.to_dict("records")}
 
 
 def trial_entry(run: Run, record: Record, row: Row, shared: Mapping[str, str]) -> Entry:
@@ -150,7 +182,11 @@ def trial_entry(run: Run, record: Record, row: Row, shared: Mapping[str, str]) -
         start_ms=round(record.started_s * 1000),
         end_ms=round(record.ended_s * 1000),
         params={knob: text(knobs[knob]) for knob in names if knob in knobs},
-        metrics=[(name, value, 0) for name, value in final_values(row, knobs, axes).items()] + curves(record),
+        # The numbers of a trial that failed half-way would be sorted in among those of the whole ones.
+        metrics=[
+            (name, value, 0) for name, value in final_values(row if record.status == "ok" else {}, knobs, axes).items()
+        ]
+        + curves(record),
         tags={name: value for name, value in tags.items() if value},
     )
 
@@ -158,20 +194,29 @@ def trial_entry(run: Run, record: Record, row: Row, shared: Mapping[str, str]) -
 def final_values(row: Row, knobs: Row, axes: Iterable[str]) -> dict[str, float]:
     """The numbers of one trial; numeric axes too, as `config/...`, because MLflow sorts parameters as text."""
     values = {name: rounded(row.get(column)) for column, name in METRICS.items()}
+    for column, name in HALF_WIDTHS.items():
+        low, high = rounded(row.get(f"{column}_low")), rounded(row.get(f"{column}_high"))
+        values[name] = rounded((high - low) / 2) if low is not None and high is not None else None
     values |= {f"config/{knob}": rounded(knobs.get(knob)) for knob in axes}
     return {name: value for name, value in values.items() if value is not None}
 
 
 def curves(record: Record) -> list[tuple[str, float, int]]:
-    """What was seen each epoch, `(epoch/name, mean over the seeds that have it, epoch)`."""
-    points: dict[tuple[str, int], list[float]] = {}
+    """What was seen each epoch, `(epoch/name, mean over the seeds that have it, epoch)`; a curve that never moves, as
+    of a constant learning rate, is left out.
+    """
+    points: dict[str, dict[int, list[float]]] = {}
     for seed in record.seeds:
         for epoch in seed.history:
             for name in CURVES:
                 if (value := epoch.get(name)) is not None:
-                    points.setdefault((f"epoch/{name}", int(epoch["epoch"])), []).append(float(value))
-    means = {place: rounded(statistics.fmean(values)) for place, values in sorted(points.items())}
-    return [(name, mean, step) for (name, step), mean in means.items() if mean is not None]
+                    points.setdefault(name, {}).setdefault(int(epoch["epoch"]), []).append(float(value))
+    found = []
+    for name, epochs in sorted(points.items()):
+        means = {epoch: rounded(math.fsum(values) / len(values)) for epoch, values in sorted(epochs.items())}
+        if len(means) == 1 or len(set(means.values())) > 1:
+            found += [(f"epoch/{name}", mean, epoch) for epoch, mean in means.items() if mean is not None]
+    return found
 
 
 def color(knobs: Row, axes: Mapping[str, list[Any]]) -> str:
@@ -229,30 +274,108 @@ NOTE_COLUMNS = {
 
 
 def note(run: Run, records: list[Record], table: pd.DataFrame) -> str:
-    """The sweep's description in Markdown: the question, the best trials with their intervals, what failed. Bounded."""
+    """The sweep's description in Markdown: the question, the best trials with their intervals, what each axis does,
+    what failed, the machine. Bounded: what comes last gives way first.
+    """
     axes = list(run.experiment["axes"])
     rows = ranked(table)
     shown = [column for column in NOTE_COLUMNS if any(rounded(row.get(column)) is not None for row in rows)]
-    lines = [markdown(run.experiment.get("question") or run.experiment["name"]), ""]
-    lines.append("| " + " | ".join(["trial", *axes, *(NOTE_COLUMNS[column] for column in shown)]) + " |")
-    lines.append("|" + "---|" * (1 + len(axes)) + "---:|" * len(shown))
+    lines = [markdown(run.experiment.get("question") or run.experiment["name"]), "", best_in_words(rows), ""]
+    header = ["trial", *axes, *(NOTE_COLUMNS[column] for column in shown)]
+    lines += table_head(header, 1 + len(axes))
     for row in rows[:NOTE_ROWS]:
-        cells = [markdown(row.get(name, "")) for name in ("name", *axes)] + [
-            with_interval(row, column) for column in shown
-        ]
+        cells = [markdown(row.get(name, "")) for name in ("name", *axes)]
+        cells += [with_interval(row, column) for column in shown]
         lines.append("| " + " | ".join(cells) + " |")
-    if len(rows) > NOTE_ROWS:
-        lines.append(f"\nand {len(rows) - NOTE_ROWS} more. Square brackets: 95 % intervals.")
-    else:
-        lines.append("\nSquare brackets: 95 % intervals.")
+    more = f"and {len(rows) - NOTE_ROWS} more. " if len(rows) > NOTE_ROWS else ""
+    lines += ["", f"{more}Square brackets: 95 % intervals.", "", machine(run)]
     unwell = [record for record in records if record.status != "ok"]
     lines += [""] * bool(unwell) + [
         f"- {record.status}: {markdown(record.name)}, {markdown(record.reason or record.cause)}"
         for record in unwell[:NOTE_ROWS]
     ]
+    lines += effects(run, table)
     while len("\n".join(lines)) > NOTE_LIMIT:
         lines.pop()
     return "\n".join(lines)
+
+
+def best_in_words(rows: list[dict[str, Any]]) -> str:
+    """The best trial in one line."""
+    if not rows:
+        return "No trial succeeded."
+    best = rows[0]
+    accuracy, step = with_interval(best, "test_accuracy"), with_interval(best, "step_ms")
+    parts = [f"test accuracy {accuracy}"] * bool(accuracy) + [f"{step} ms a step"] * bool(step)
+    return f"Best: **{markdown(best.get('name', ''))}**, {', '.join(parts)}."
+
+
+def phase_table(row: Row) -> dict[str, Any]:
+    """One row a phase: milliseconds with their interval, images per second."""
+    columns = ["phase", "ms", "ms_low", "ms_high", "images_per_s"]
+    data = [[phase, *(rounded(row.get(f"{phase}_{column}")) for column in columns[1:])] for phase in PHASES]
+    return {"columns": columns, "data": [cells for cells in data if cells[1] is not None]}
+
+
+def table_head(names: Iterable[str], left: int) -> list[str]:
+    """The first two lines of a Markdown table; all but the `left` first columns are numbers."""
+    names = list(names)
+    return ["| " + " | ".join(names) + " |", "|" + "---|" * left + "---:|" * (len(names) - left)]
+
+
+def machine(run: Run) -> str:
+    """The machine in one line."""
+    known = run.machine
+    parts = [known.get("cpu"), f"{known.get('cores')} cores" if known.get("cores") else "", *(known.get("gpu") or [])]
+    parts += [f"torch {known['torch']}" if known.get("torch") else ""]
+    return f"Machine {markdown(known.get('id', ''))}: " + ", ".join(markdown(part) for part in parts if part)
+
+
+def effects(run: Run, table: pd.DataFrame) -> list[str]:
+    """Lines of Markdown: the main effect of each axis with few levels; none where there is nothing to compare."""
+    from bench.effects import main_effects
+
+    few = {axis for axis, levels in run.experiment["axes"].items() if 1 < len(levels) <= NOTE_ROWS}
+    if not few or "run" not in table:
+        return []
+    head = [
+        "axis",
+        "level",
+        "accuracy, points to the first",
+        "step time, times the first",
+        "share of accuracy",
+        "of step time",
+    ]
+    lines = ["", "**Main effects**", "", *table_head(head, 2)]
+    for row in main_effects([run], table).to_dict("records"):
+        if row["axis"] in few:
+            points = {
+                name.replace("accuracy_difference", "points"): 100 * row[name]
+                for name in row
+                if str(name).startswith("accuracy_difference")
+            }
+            cells = [markdown(row["axis"]), markdown(row["level"]), with_interval(points, "points")]
+            cells += [with_interval(row, "step_ratio"), percent(row["accuracy_share"]), percent(row["step_share"])]
+            lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def percent(share: float) -> str:
+    """`12 %`; nothing where it is unknown."""
+    return "" if math.isnan(share) else f"{100 * share:.0f} %"
+
+
+def ranking_table(run: Run, table: pd.DataFrame) -> dict[str, Any]:
+    """The best trials as columns and rows, the form in which MLflow keeps tables."""
+    columns = ["name", *run.experiment["axes"], "test_accuracy", "test_accuracy_low", "test_accuracy_high"]
+    columns += [f"{phase}_ms{bound}" for phase in PHASES for bound in ("", "_low", "_high")]
+    columns += ["step_images_per_s", "peak_memory_mib"]
+    rows = ranked(table)[:RANKING_ROWS]
+
+    def cell(value: object) -> object:
+        return rounded(value) if isinstance(value, numbers.Real) and not isinstance(value, bool) else value
+
+    return {"columns": columns, "data": [[cell(row.get(column)) for column in columns] for row in rows]}
 
 
 def ranked(table: pd.DataFrame) -> list[dict[str, Any]]:

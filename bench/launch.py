@@ -24,6 +24,7 @@ from bench.machine import worker_environment
 
 WORKER = [sys.executable, "-m", "bench.worker"]
 FORK_SERVER = [sys.executable, "-m", "bench.forkserver"]
+OUT_OF_MEMORY = ("out of memory", "allocate memory", "memoryerror", "bad_alloc", "not enough memory")
 START_LIMIT_S = 300.0  # for an interpreter to import torch and read the data
 
 
@@ -44,21 +45,30 @@ class Outcome:
 def explain_exit(status: int, log: str) -> tuple[str, str]:
     """Cause and reason for a worker's exit status (negative: the signal), with the last line it printed."""
     last = log.strip().splitlines()[-1][:300] if log.strip() else ""
-    if "memory" in last.lower():
+    if any(words in last.lower() for words in OUT_OF_MEMORY):
         return "out_of_memory", last
     if status < 0:
-        name = signal.Signals(-status).name
+        names = {number.value: number.name for number in signal.Signals}
+        name = names.get(-status, f"signal {-status}")
         if -status == signal.SIGKILL:
             return "killed", f"the worker was killed ({name}); by a person, or by the kernel for want of memory"
         return "crashed", f"the worker crashed ({name})" + (f": {last}" if last else "")
     return "crashed", f"the worker ended with exit code {status} and no result" + (f": {last}" if last else "")
 
 
-def read_tail(path: Path) -> str:
-    """The last 4 KiB of a log."""
+def log_size(path: Path) -> int:
+    """Where a log ends that others may have written to before."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def read_tail(path: Path, start: int = 0) -> str:
+    """The last 4 KiB of a log, of what was written from `start` on."""
     try:
         with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - 4096))
+            file.seek(max(start, path.stat().st_size - 4096))
             return file.read().decode(errors="replace")
     except OSError:
         return ""
@@ -98,6 +108,7 @@ class _Job:
     pid: int
     pipe: int
     log: Path
+    log_start: int
     limit_s: float
     deadline: float
     received: bytes = b""
@@ -122,6 +133,7 @@ class ForkServer:
         self._selector = selectors.DefaultSelector()
         self._control, theirs = socket.socketpair()
         self._log = logs / "forkserver.log"
+        self._log_start = log_size(self._log)
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [*FORK_SERVER, str(theirs.fileno())],
@@ -172,6 +184,7 @@ class ForkServer:
         """Starts a task. Its outcome comes from `wait` with the same number."""
         read_end, write_end = os.pipe()
         log = self._logs / f"train-{number}.log"
+        log_start = log_size(log)
         descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         try:
             self._send({"kind": "run", "id": number, "task": task}, [write_end, descriptor])
@@ -181,7 +194,7 @@ class ForkServer:
         # Other children may end before this one is started: their news is kept for `wait`.
         while (reply := self._receive(START_LIMIT_S))["kind"] != "started":
             self._note_end(reply)
-        self._jobs[number] = _Job(reply["pid"], read_end, log, limit_s, time.monotonic() + limit_s)
+        self._jobs[number] = _Job(reply["pid"], read_end, log, log_start, limit_s, time.monotonic() + limit_s)
         self._selector.register(read_end, selectors.EVENT_READ, number)
 
     def wait(self) -> list[Outcome]:
@@ -222,7 +235,7 @@ class ForkServer:
     def _finish(self, number: int) -> Outcome:
         job = self._jobs.pop(number)
         assert job.status is not None
-        log = read_tail(job.log)
+        log = read_tail(job.log, job.log_start)
         discard_if_empty(job.log)
         if job.late:
             return Outcome(number, None, "timeout", f"the worker did not end within {job.limit_s:g} s and was killed")
@@ -256,37 +269,44 @@ class ForkServer:
 
     def _died(self) -> LaunchError:
         kill_group(self._process.pid)
-        return LaunchError(f"the fork server died: {explain_exit(self._process.wait(), read_tail(self._log))[1]}")
+        return LaunchError(
+            f"the fork server died: {explain_exit(self._process.wait(), read_tail(self._log, self._log_start))[1]}"
+        )
 
 
-class TimingProcess:
-    """A fresh interpreter that times. A context manager; leaving it kills the process.
+class WorkerProcess:
+    """A fresh interpreter that answers line by line. A context manager; leaving it kills the process and its group.
 
     **Arguments:**
 
-    - `task`: of kind `time`. `threads`: the largest number that its trials use.
+    - `task`: its first line.
+    - `environment`: all of its variables, as `bench.machine.worker_environment` makes them.
     - `log`: a file for its standard error.
     - `command`: what to start; tests put a scripted worker here.
     """
 
-    def __init__(self, task: dict[str, Any], threads: int, log: Path, command: list[str] | None = None) -> None:
-        self._log = log
+    def __init__(
+        self, task: dict[str, Any], environment: dict[str, str], log: Path, command: list[str] | None = None
+    ) -> None:
+        self._log, self._log_start = log, log_size(log)
         with log.open("ab") as errors:
             self._process = subprocess.Popen(
                 command or WORKER,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                env=worker_environment(threads),
+                env=environment,
                 start_new_session=True,
             )
         self._selector = selectors.DefaultSelector()
         assert self._process.stdout is not None
         self._selector.register(self._process.stdout, selectors.EVENT_READ)
+        self._buffer = b""
         self.failure: tuple[str, str] | None = None
+        """Cause and reason, once it has died, hung, or said something that is not JSON."""
         self.answer(json.dumps(task))
 
-    def __enter__(self) -> TimingProcess:
+    def __enter__(self) -> WorkerProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -300,36 +320,43 @@ class TimingProcess:
         discard_if_empty(self._log)
 
     def answer(self, line: str) -> None:
-        """Writes a line to the worker; one that has died is noticed by `messages`."""
+        """Writes a line to the worker; one that has died is noticed by `receive`."""
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(line.encode() + b"\n")
             self._process.stdin.flush()
 
-    def messages(self, limit_s: float) -> Iterator[dict[str, Any]]:
-        """The worker's lines until it is done. Ends early, with `failure` set to cause and reason, if it dies, says
-        something that is not JSON, or is silent for `limit_s` seconds.
+    def close_input(self) -> None:
+        """Nothing more will be written: a worker that reads until then may end."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+
+    def receive(self, limit_s: float) -> dict[str, Any] | None:
+        """The worker's next line; None, and `failure` says why, if it dies, says something that is not JSON, or is
+        silent for `limit_s` seconds.
         """
         assert self._process.stdout is not None
-        descriptor, buffer = self._process.stdout.fileno(), b""
-        while True:
-            line, newline, rest = buffer.partition(b"\n")
-            if newline:
-                buffer = rest
-                try:
-                    message = json.loads(line)
-                except json.JSONDecodeError:
-                    self.failure = "crashed", f"the worker wrote a line that is not JSON: {line[:80]!r}"
-                    return
-                if message["kind"] == "done":
-                    return
-                yield message
-                continue
+        while b"\n" not in self._buffer:
             if not self._selector.select(limit_s):
                 self.failure = "timeout", f"the worker was silent for {limit_s:g} s and was killed"
-                return
-            data = os.read(descriptor, 1 << 16)
+                return None
+            data = os.read(self._process.stdout.fileno(), 1 << 16)
             if not data:
-                self.failure = explain_exit(self._process.wait(), read_tail(self._log))
-                return
-            buffer += data
+                self.failure = explain_exit(self._process.wait(), read_tail(self._log, self._log_start))
+                return None
+            self._buffer += data
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        try:
+            message: dict[str, Any] = json.loads(line)
+            if isinstance(message, dict):
+                return message
+        except ValueError:
+            pass
+        self.failure = "crashed", f"the worker wrote a line that is not JSON, or no object: {line[:80]!r}"
+        return None
+
+    def messages(self, limit_s: float) -> Iterator[dict[str, Any]]:
+        """The worker's lines until it is done, or until it fails as in `receive`."""
+        while (message := self.receive(limit_s)) is not None and message["kind"] != "done":
+            yield message

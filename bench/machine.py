@@ -46,8 +46,8 @@ def fingerprint() -> dict[str, Any]:
     """What times depend on. `id` is a hash of the hardware alone (not of the host's name): times are compared only
     within it.
 
-    Keys: `id`, `hostname`, `cpu`, `cores` (usable), `memory_bytes`, `kernel`, `python`, `torch`, `torchvision`, `cuda`
-    (of the driver), `gpu` (names), `driver`, `governor`, `environment` (of the workers).
+    Keys: `id`, `hostname`, `cpu`, `cores` (usable), `memory_bytes`, `kernel`, `python`, `torch`, `torchvision`,
+    `gpu` (names), `driver`, `governor`, `environment` (of the workers).
     """
     cpu, cores, memory_bytes = cpu_name(), usable_cores(), total_memory_bytes()
     driver, gpus = graphics()

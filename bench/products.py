@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from bench import report
+from bench.effects import main_effects
+from bench.page import write_html
 from bench.plots import draw_plots
 from bench.record import Run
-from bench.table import build_table, machine_warning, main_effects, rank, select, to_markdown, write_table
+from bench.table import build_table, machine_warning, rank, select, to_markdown, write_table
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -47,7 +49,7 @@ def make_products(run: Run) -> Products:
     temporary = markdown.with_suffix(".md.part")
     temporary.write_text(report.report_markdown(run, table, ranked), encoding="utf-8")
     temporary.replace(markdown)
-    page = report.write_html(run, table, ranked, plots)
+    page = write_html(run, table, ranked, plots)
     warning = machine_warning(table)
     return Products(
         table=table,
@@ -56,6 +58,15 @@ def make_products(run: Run) -> Products:
         warnings=[warning] if warning else [],
         ranking=lambda width: report.terminal_ranking(table, ranked, run, width),
     )
+
+
+def find_products(run: Run) -> list[Path]:
+    """The files that were made of a run's records; made now if they are missing or older than the records."""
+    page, (_, changed_ns) = run.path / "report.html", run.records_file.state()
+    if not page.exists() or page.stat().st_mtime_ns < changed_ns:
+        return make_products(run).paths
+    names = ("table.csv", "table.parquet", "samples.parquet", "report.md", "report.html", "plots/*")
+    return sorted(path for name in names for path in run.path.glob(name))
 
 
 def format_table(runs: Sequence[Run], form: str, *, where: str | None, effects: bool, width: int) -> str | Group:
@@ -71,4 +82,7 @@ def format_table(runs: Sequence[Run], form: str, *, where: str | None, effects: 
         return str(table.to_json(orient="records", indent=1))
     if form == "md" or effects:
         return to_markdown(table)
-    return report.terminal_ranking(table, rank(table, runs), runs[0], width)
+    ranking = report.terminal_ranking(table, rank(table, runs), runs[0], width)
+    if warning := machine_warning(table):
+        ranking.renderables.append(warning)
+    return ranking

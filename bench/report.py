@@ -1,5 +1,4 @@
-"""What a person reads after a sweep: a sentence, a ranking for the terminal, Markdown, and one self-contained HTML
-page.
+"""What a person reads after a sweep: a sentence, a ranking for the terminal, Markdown. The page is `bench.page`'s.
 
 The table and its ranking go in; text comes out. Names and reasons come from experiment files and from errors, so
 whatever is shown is escaped for where it is shown.
@@ -8,18 +7,17 @@ whatever is shown is escaped for where it is shown.
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from bench.claims import judge_all, read_claims
+from bench.effects import interactions, main_effects
 from bench.history import HEADERS as CLAIM_HEADERS
-from bench.history import cells, markdown_table
+from bench.history import cells
 from bench.record import Run
-from bench.table import escape_cell, main_effects, to_markdown
+from bench.table import escape_cell
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -27,14 +25,16 @@ if TYPE_CHECKING:
     from bench.claims import Finding
 
 STYLES = {"failed": "red", "skipped": "yellow"}
-LISTED = 60  # rows of a Markdown ranking; the CSV has all
+LISTED = 60  # rows of a ranking in Markdown or on a terminal; the CSV and the page have all
+LEVELS = 24  # an axis of more levels is shown as a whole, not level by level
+FRONT = 12  # trials of the Pareto front that a sentence names
 
 
 def format_percent(value: float, low: float, high: float) -> str:
-    """A share with its interval: `98.91 ± 0.12 %`."""
+    """A share with its interval: `98.91 ± 0.12 %`; the wider side, where the interval is cut off at 0 or 1."""
     if math.isnan(value):
         return "-"
-    half = (high - low) / 2 * 100
+    half = max(high - value, value - low) * 100
     return f"{value * 100:.2f} %" if math.isnan(half) else f"{value * 100:.2f} ± {half:.2f} %"
 
 
@@ -43,7 +43,7 @@ def format_ms(value: float, low: float, high: float) -> str:
     if math.isnan(value):
         return "-"
     if math.isnan(low) or math.isnan(high):
-        return f"{value:.3g} ms"
+        return f"{float(f'{value:.3g}'):g} ms"
     half = (high - low) / 2
     digits = max(0, min(6, 1 - math.floor(math.log10(half)))) if half > 0 else 4
     return f"{value:.{digits}f} ms ± {half / value * 100:.1f} %"
@@ -68,30 +68,39 @@ def step_of(row: Any) -> str:
 
 def sentence(table: pd.DataFrame, ranked: pd.DataFrame) -> str:
     """The answer in one or two sentences: the best accuracy, the fastest within its noise, and what was lost."""
-    parts = []
-    learned = ranked.dropna(subset=["test_accuracy"])
-    timed = ranked.dropna(subset=["step_ms"])
-    if len(learned):
-        best = next(learned.itertuples())
-        parts.append(f"Best accuracy: {best.name} with {accuracy_of(best)}.")
-        equals = learned[learned["within_noise"]].dropna(subset=["step_ms"])
-        if len(equals):
-            fast = next(equals.sort_values("step_ms").itertuples())
-            same = "itself" if fast.name == best.name else fast.name
-            parts.append(
-                f"Fastest of the {len(equals)} that cannot be told from it: {same} at {step_of(fast)} a step"
-                + (f" and {accuracy_of(fast)}." if fast.name != best.name else ".")
-            )
-    elif len(timed):
-        fast = max(timed.itertuples(), key=lambda row: row.images_per_s)
-        parts.append(
-            f"Most images per second: {fast.name} with {format_count(fast.images_per_s)} ({step_of(fast)} a step)."
-        )
+    trained = ranked.dropna(subset=["test_accuracy"])
+    parts = _about_accuracy(trained) if len(trained) else _about_speed(ranked)
     for status in ("failed", "skipped"):
         count = int((table["status"] == status).sum())
         if count:
             parts.append(f"{count} of {len(table)} trials {status}.")
     return " ".join(parts) or "No trial has ended yet."
+
+
+def _about_accuracy(trained: pd.DataFrame) -> list[str]:
+    best = next(trained.itertuples())
+    step = "" if math.isnan(best.step_ms) else f", {step_of(best)} a step"
+    parts = [f"Best accuracy: {best.name} with {accuracy_of(best)}{step}."]
+    if not trained["learned"].any():
+        parts.append("No trial learned.")
+    equals = trained[trained["within_noise"]].dropna(subset=["step_ms"])
+    if len(equals) > 1:
+        fast = next(equals.sort_values("step_ms").itertuples())
+        what = f"{fast.name} with {accuracy_of(fast)}, {step_of(fast)} a step"
+        what = "the same" if fast.Index == best.Index else what
+        parts.append(f"Fastest of the {len(equals)} that cannot be told apart: {what}.")
+    return parts
+
+
+def _about_speed(ranked: pd.DataFrame) -> list[str]:
+    for phase, once in (("step", "a step"), ("backward", "a backward pass"), ("forward", "a forward pass")):
+        timed = ranked.dropna(subset=[f"{phase}_images_per_s"])
+        if len(timed):
+            fast = timed.loc[timed[f"{phase}_images_per_s"].idxmax()]
+            took = format_ms(fast[f"{phase}_ms"], fast[f"{phase}_ms_low"], fast[f"{phase}_ms_high"])
+            images_per_s = format_count(fast[f"{phase}_images_per_s"])
+            return [f"Most images per second: {fast['name']} with {images_per_s} ({took} {once})."]
+    return ["Nothing was trained or timed."] if len(ranked) else []
 
 
 @dataclass(frozen=True)
@@ -109,13 +118,21 @@ class Line:
     note: str
 
 
+NARROW = (
+    (110, ("forward", "backward", "memory_mib")),
+    (76, ("images_per_s",)),
+    (64, ("note",)),
+    (50, ("step",)),
+)
+"""What a terminal of fewer columns goes without, so that the names stay."""
+
 HEADERS = ["#", "trial", "test accuracy", "forward", "backward", "step", "images/s", "MiB", ""]
 
 
-def lines_of(table: pd.DataFrame, ranked: pd.DataFrame) -> list[Line]:
-    """The ranking, then what failed or was skipped, with the reason."""
+def lines_of(table: pd.DataFrame, ranked: pd.DataFrame, most: int | None = None) -> list[Line]:
+    """The ranking, of which at most `most` trials, then as many that failed or were skipped, with the reason."""
     lines = []
-    for row in ranked.itertuples():
+    for row in ranked.head(most or len(ranked)).itertuples():
         notes = ["pareto"] if row.pareto else []
         notes += ["≈ best"] if row.within_noise and row.rank > 1 else []
         notes += ["did not learn"] if not (row.learned or math.isnan(row.test_accuracy)) else []
@@ -132,34 +149,39 @@ def lines_of(table: pd.DataFrame, ranked: pd.DataFrame) -> list[Line]:
                 format_count(row.images_per_s), memory, ", ".join(notes),
             )
         )  # fmt: skip
-    for row in table[table["status"] != "ok"].itertuples():
+    for row in table[table["status"] != "ok"].head(most or len(table)).itertuples():
         lines.append(Line("", str(row.name), "", "", "", "", "", "", f"{row.status}: {row.reason}"))
     return lines
 
 
 def terminal_ranking(table: pd.DataFrame, ranked: pd.DataFrame, run: Run, width: int) -> Group:
-    """The ranking for a terminal of `width` columns, then what failed or was skipped; narrow ones go without the
-    phases.
+    """The ranking for a terminal of `width` columns, then what failed or was skipped; narrow ones go without some
+    columns.
     """
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
-    view = Table(title=f"{run.experiment['name']}, run {run.path.name}", title_justify="left", pad_edge=False, box=None)
-    fields = ["rank", "name", "accuracy", "forward", "backward", "step", "images_per_s", "memory_mib", "note"]
-    if width < 110:
-        fields = [name for name in fields if name not in ("forward", "backward", "memory_mib")]
-    headers = dict(zip(Line.__dataclass_fields__, HEADERS, strict=True))
-    for field in fields:
-        left = field in ("name", "note")
-        view.add_column(headers[field], justify="left" if left else "right", no_wrap=field != "name", overflow="fold")
-    lines, others = lines_of(table, ranked), []
-    for line in lines:
+    title = Text(f"{run.experiment['name']}, run {run.path.name}")
+    view = Table(title=title, title_justify="left", pad_edge=False, box=None)
+    left_out = {field for least, fields in NARROW if width < least for field in fields}
+    for field, header in zip(Line.__dataclass_fields__, HEADERS, strict=True):
+        if field not in left_out:
+            if field in ("name", "note"):
+                view.add_column(header, overflow="fold", min_width=8)
+            else:
+                view.add_column(header, justify="right", no_wrap=True)
+    fields = [field for field in Line.__dataclass_fields__ if field not in left_out]
+    others = []
+    for line in lines_of(table, ranked, LISTED):
         if line.rank:
             style = "bold" if line.note.startswith("pareto") else "dim" if line.note == "did not learn" else ""
             view.add_row(*(Text(getattr(line, field)) for field in fields), style=style)
         else:
             others.append(Text(f"{line.name}  {line.note}", style=STYLES[line.note.partition(":")[0]]))
+    more = len(table) - view.row_count - len(others)
+    if more:
+        others.append(Text(f"{more:,} more trials in table.csv and report.html", style="dim"))
     view.caption = "pareto: no trial is both better and faster.  ≈ best: accuracy not told from the best's (95 %)."
     view.caption_justify = "left"
     return Group(view, *others)
@@ -199,6 +221,89 @@ def how_measured(run: Run, table: pd.DataFrame) -> list[str]:
     return lines
 
 
+def front_in_words(ranked: pd.DataFrame) -> str:
+    """The Pareto front in one sentence, the fastest first; "" where there is none."""
+    front = ranked[ranked["pareto"]].sort_values("step_ms") if len(ranked) else ranked
+    if len(front) < 2:
+        return ""
+    names = [f"{row.name} ({row.test_accuracy * 100:.1f} %, {row.step_ms:.3g} ms)" for row in front.itertuples()]
+    more = f" and {len(names) - FRONT} more" if len(names) > FRONT else ""
+    return f"No trial is both better and faster than these: {', '.join(names[:FRONT])}{more}."
+
+
+@dataclass(frozen=True)
+class Effects:
+    """What the axes do, for a page or Markdown.
+
+    **Arguments:**
+
+    - `levels`: rows of `main_effects`, of axes with few levels. `shares`: a row an axis or pair of axes: its name, its
+      share of the variance of accuracy and of step time, and what noise alone would be of the one and the other.
+    """
+
+    levels: pd.DataFrame
+    shares: list[tuple[str, float, float, float, float]]
+
+
+def find_effects(run: Run, table: pd.DataFrame) -> Effects | None:
+    """Main effects and interactions; None where there is nothing to compare."""
+    if not run.experiment["axes"] or int((table["status"] == "ok").sum()) < 2:
+        return None
+    levels, pairs = main_effects([run], table), interactions([run], table)
+    few = levels.groupby("axis")["axis"].transform("size") <= LEVELS
+    rows = levels.drop_duplicates("axis")[["axis", "accuracy_share", "step_share"]].itertuples(index=False, name=None)
+    shares = [(str(axis), float(accuracy), float(step), math.nan, math.nan) for axis, accuracy, step in rows]
+    shares += [
+        (f"{row.first} with {row.second}", row.accuracy_share, row.step_share, row.accuracy_noise, row.step_noise)
+        for row in pairs.itertuples()
+        if row.trials
+    ]
+    return Effects(levels[few], [row for row in shares if not (math.isnan(row[1]) and math.isnan(row[2]))])
+
+
+def format_share(share: float, noise: float = math.nan) -> str:
+    """`12 %`, and beside it what noise alone would make: `12 % (noise 5 %)`."""
+    if math.isnan(share):
+        return "-"
+    return f"{share * 100:.0f} %" + ("" if math.isnan(noise) else f" (noise {noise * 100:.0f} %)")
+
+
+def format_effect(form: str, value: float, low: float, high: float) -> str:
+    """`+0.12 [-0.03, +0.27]`, or as much of it as is known."""
+    if math.isnan(value):
+        return "-"
+    return format(value, form) + ("" if math.isnan(low) else f" [{low:{form}}, {high:{form}}]")
+
+
+def effect_rows(levels: pd.DataFrame) -> list[list[str]]:
+    """Axis, level, trials, mean accuracy, points to the first level, step time as a multiple of the first's."""
+    rows = []
+    for row in levels.itertuples():
+        points = [100 * getattr(row, f"accuracy_difference{bound}") for bound in ("", "_low", "_high")]
+        ratios = [getattr(row, f"step_ratio{bound}") for bound in ("", "_low", "_high")]
+        accuracy = "-" if math.isnan(row.test_accuracy) else f"{row.test_accuracy * 100:.2f} %"
+        cells = [row.axis, row.level, str(row.trials), accuracy]
+        rows.append([*map(str, cells), format_effect("+.2f", *points), format_effect(".3f", *ratios)])
+    return rows
+
+
+EFFECT_HEADERS = [
+    "axis",
+    "level",
+    "trials",
+    "mean accuracy",
+    "points to the first level",
+    "step time, times the first level's",
+]
+SHARE_HEADERS = ["axes", "share of variance: accuracy", "step time"]
+
+
+def markdown_table(headers: list[str], rows: list[list[str]]) -> list[str]:
+    """Lines of a Markdown table."""
+    lines = ["| " + " | ".join(headers) + " |", "|" + "---|" * len(headers)]
+    return lines + ["| " + " | ".join(map(escape_cell, row)) + " |" for row in rows]
+
+
 def findings_of(run: Run) -> list[Finding]:
     """The claims of the literature that this run alone can be held against; none for most experiments."""
     name = run.experiment["name"]
@@ -208,71 +313,26 @@ def findings_of(run: Run) -> list[Finding]:
 def report_markdown(run: Run, table: pd.DataFrame, ranked: pd.DataFrame) -> str:
     """The whole report as Markdown, for a pull request or an MLflow description."""
     experiment = run.experiment
-    lines = lines_of(table, ranked)
+    lines = lines_of(table, ranked, LISTED)
     parts = [f"# {escape_cell(experiment['name'])}", ""]
     if experiment["question"]:
         parts += [f"*{escape_cell(experiment['question'])}*", ""]
-    parts += [escape_cell(sentence(table, ranked)), "", "| " + " | ".join(HEADERS) + " |", "|" + "---|" * len(HEADERS)]
-    for line in lines[:LISTED]:
-        parts.append("| " + " | ".join(escape_cell(value) for value in vars(line).values()) + " |")
-    if len(lines) > LISTED:
-        parts.append(f"\n{len(lines) - LISTED} more in table.csv.")
-    if experiment["axes"] and len(ranked) > 1:
-        parts += ["", "## Main effects", "", to_markdown(main_effects([run], table))]
+    parts += [escape_cell(sentence(table, ranked)), "", escape_cell(front_in_words(ranked)), ""]
+    parts += markdown_table(HEADERS, [list(vars(line).values()) for line in lines])
+    if len(table) > len(lines):
+        parts.append(f"\n{len(table) - len(lines):,} more in table.csv.")
+    effects = find_effects(run, table)
+    if effects is not None and len(effects.levels):
+        parts += ["", "## Main effects", "", *markdown_table(EFFECT_HEADERS, effect_rows(effects.levels))]
+    if effects is not None and effects.shares:
+        rows = [[name, format_share(a, na), format_share(s, ns)] for name, a, s, na, ns in effects.shares]
+        parts += ["", "## Share of the variance", "", *markdown_table(SHARE_HEADERS, rows)]
     findings = findings_of(run)
     if findings:
-        parts += ["", "## Claims of the literature", "", markdown_table(findings)]
+        rows = [list(cells(finding)) for finding in findings]
+        parts += ["", "## Claims of the literature", "", *markdown_table(list(CLAIM_HEADERS), rows)]
     parts += ["", "## How it was measured", ""]
     parts += [f"- {escape_cell(line)}" for line in how_measured(run, table)]
-    parts += ["", f"Reproduce: `{experiment.get('command', '').replace('`', '')}`", ""]
+    command = " ".join(experiment.get("command", "").replace("`", "").split())
+    parts += ["", f"Reproduce: `{command}`", ""]
     return "\n".join(parts)
-
-
-def write_html(run: Run, table: pd.DataFrame, ranked: pd.DataFrame, plots: list[Path]) -> Path:
-    """Writes `report.html` into the run's folder: one page without network or scripts from elsewhere."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from markupsafe import Markup
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined
-    )
-    effects = main_effects([run], table) if run.experiment["axes"] and len(ranked) > 1 else None
-    pictures = []
-    for path in plots:
-        if path.suffix == ".svg":
-            drawing = path.read_text(encoding="utf-8")
-            # matplotlib escapes the names in it; the XML head has no place inside a page.
-            pictures.append((path.stem.replace("_", " "), Markup(drawing[drawing.index("<svg") :])))
-    started = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.experiment["started_s"]))
-    page = environment.get_template("report.html.jinja").render(
-        experiment=run.experiment,
-        title=f"{run.experiment['name']}, {started}",
-        sentence=sentence(table, ranked),
-        headers=HEADERS,
-        rows=[list(zip(vars(line).values(), _sort_keys(line), strict=True)) for line in lines_of(table, ranked)],
-        pictures=pictures,
-        effects=[] if effects is None else list(effects.itertuples()),
-        percent=format_percent,
-        nan=math.isnan,
-        claim_headers=CLAIM_HEADERS,
-        claims=[cells(finding) for finding in findings_of(run)],
-        measured=how_measured(run, table),
-        command=run.experiment.get("command", ""),
-    )
-    path = run.path / "report.html"
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(page, encoding="utf-8")
-    temporary.replace(path)
-    return path
-
-
-def _sort_keys(line: Line) -> list[str]:
-    """What each cell of a row sorts by: its first number, or its text."""
-    keys = []
-    for value in vars(line).values():
-        first = value.replace(",", "").partition(" ")[0]
-        try:
-            keys.append(f"{float(first):.9g}")
-        except ValueError:
-            keys.append("" if value in ("", "-") else value)
-    return keys

@@ -23,6 +23,7 @@ from bench.experiment import Experiment, NamedTrial
 from bench.launch import ForkServer, ask
 from bench.record import Record, Run, SeedResult, Timing
 from bench.timing_stage import TimingStage, Watcher
+from bench.weights import Weights
 from lenet.variant import Form
 
 
@@ -84,14 +85,18 @@ def lock(path: Path, message: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def machine_lock(watcher: Watcher) -> Iterator[None]:
-    """Waits until no other sweep of this machine is timing, and holds the others off meanwhile."""
+def machine_lock(watcher: Watcher, *, wait: bool = True) -> Iterator[None]:
+    """Waits until nothing else of this suite is timing on this machine, and holds the others off meanwhile. Raises
+    `BlockingIOError` instead of waiting if told not to.
+    """
     path = Path(tempfile.gettempdir()) / f"lenet-bench-timing-{os.getuid()}.lock"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            if not wait:
+                raise
             watcher.say("another sweep is timing on this machine; waiting for it to finish")
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
@@ -111,12 +116,13 @@ class Sweep:
     def __init__(self, experiment: Experiment, run: Run, options: Options, watcher: Watcher) -> None:
         self._experiment, self._run, self._options, self._watcher = experiment, run, options, watcher
         self._logs = run.path / "logs"
-        earlier = {record.key: record for record in run.records()}
+        earlier = {record.key: (record.status, record.attempt) for record in run.each()}
         self._todo: dict[str, _Progress] = {}
+        self._weights = Weights(run.path / "weights")
         for named in experiment.trials:
-            record = earlier.get(named.trial.key)
-            if record is None or record.status != "ok":
-                self._todo[named.trial.key] = _Progress(named, attempt=record.attempt + 1 if record else 1)
+            status, attempt = earlier.get(named.trial.key, ("", 0))
+            if status != "ok":
+                self._todo[named.trial.key] = _Progress(named, attempt=attempt + 1)
         for part in run.parts_file.read():
             if part["kind"] == "seed" and part["key"] in self._todo:
                 progress = self._todo[part["key"]]
@@ -213,6 +219,7 @@ class Sweep:
                         "kind": "train",
                         "trial": progress.named.trial.to_dict(),
                         "seed": seed,
+                        "weights": str(self._weights.path(progress.named.trial.key, seed)),
                         "core": core,
                         "data_root": str(options.data_root),
                         "extensions": experiment.extensions,
@@ -239,6 +246,7 @@ class Sweep:
         self._run.parts_file.append(part)
         self._watcher.advance(progress.named.name)
         if len(progress.seeds) == len(self._experiment.seeds):
+            self._weights.settle(key, progress.seeds)
             self._fail_if_a_seed_failed(progress)
 
     def _fail_if_a_seed_failed(self, progress: _Progress) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 from bench import machine
 from bench.experiment import Experiment, ExperimentError, check, override, read_file
 from bench.launch import ask as ask_worker
-from bench.record import RecordError, Run, find_run
+from bench.record import RecordError, Run, all_runs, find_run
 from lenet.variant import CHOICES
 
 Offer = Callable[[Path, int, int], bool]
@@ -54,7 +54,7 @@ def start_run(
     """
     experiment, content = _read(file, settings)
     unfinished = find_unfinished(experiment, results)
-    if unfinished is not None and ask(unfinished.path, len(unfinished.records()), len(experiment.trials)):
+    if unfinished is not None and ask(unfinished.path, sum(1 for _ in unfinished.each()), len(experiment.trials)):
         return experiment, unfinished
     started = time.time()
     description: dict[str, Any] = {
@@ -112,7 +112,7 @@ def find_unfinished(experiment: Experiment, results: Path) -> Run | None:
     try:
         run = Run.open(find_run(results, experiment.name))
         asked = [trial["key"] for trial in run.experiment["trials"]]
-        recorded = {record.key for record in run.records()}
+        recorded = {record.key for record in run.each()}
     except (RecordError, KeyError):
         return None
     if asked != [named.trial.key for named in experiment.trials] or recorded >= set(asked):
@@ -121,17 +121,17 @@ def find_unfinished(experiment: Experiment, results: Path) -> Run | None:
 
 
 def list_runs(results: Path) -> list[str]:
-    """One line a run, newest last: folder, trials by status, question."""
+    """One line a run, newest last: folder, trials by status."""
     lines = []
-    for file in sorted(results.glob("*/*/experiment.json"), key=lambda path: path.parent.name):
+    for path in all_runs(results):
         try:
-            run = Run.open(file.parent)
-            counts = [record.status for record in run.records()]
+            run = Run.open(path)
+            counts = [record.status for record in run.each()]
         except RecordError as error:
-            lines.append(f"{file.parent}  {error}")
+            lines.append(f"{path}  {error}")
             continue
         missing = len(run.experiment["trials"]) - len(counts)
         parts = [f"{counts.count(status)} {status}" for status in ("ok", "failed", "skipped") if status in counts]
         parts += [f"{missing} missing"] if missing else []
-        lines.append(f"{file.parent}  {', '.join(parts)}")
+        lines.append(f"{path}  {', '.join(parts)}")
     return lines

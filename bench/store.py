@@ -11,6 +11,7 @@ import base64
 import contextlib
 import fcntl
 import logging
+import math
 import os
 import re
 import sqlite3
@@ -158,7 +159,7 @@ def open_store(uri: str, results: Path, *, create: bool = True, patience_s: floa
     Raises `TrackingError`.
     """
     remote = uri.startswith(("http://", "https://"))
-    version = probe(uri) if remote else ""
+    version = probe(uri, min(PROBE_S, patience_s)) if remote else ""
     with quiet_environment():
         mlflow = import_mlflow()
         if database := sqlite_path(uri):
@@ -319,15 +320,20 @@ def analyze_sqlite(uri: str) -> None:
 def attempt(action: Callable[[], T], uri: str, patience: Patience) -> T:
     """Runs `action`; where it fails in a way that may pass, waits (0.1 s, doubling to 2 s) and runs it again.
 
+    Failed calls and the waits between them are taken from `patience`, and no request may take longer than what is left.
     Raises `TrackingError` for other failures, and when `patience` is spent.
     """
     delay_s = 0.1
     while True:
+        limit_s = min(REQUEST_TIMEOUT_S, max(1, math.ceil(patience.left_s)))
+        os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(limit_s)
+        began = time.monotonic()
         try:
             return action()
         except TrackingError:
             raise
         except Exception as error:
+            patience.left_s -= time.monotonic() - began
             if not may_pass(error) or patience.left_s <= 0:
                 raise explain(error, uri) from error
         wait_s = min(delay_s, patience.left_s)

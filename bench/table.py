@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+import statistics
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from bench.draws import Draws, mean, read_draws, remember
 from bench.record import Record, Run
 from bench.rejection import rejection_columns
-from bench.statistics import UNKNOWN, Estimate, mean_interval, median_interval
-from bench.trial import KNOBS, PHASES
+from bench.statistics import exp_interval, mean_interval
+from bench.trial import KNOBS, PHASES, Trial
 from lenet.variant import nearest
 
 STEP_FORWARDS = 3  # multiply-accumulates of a step, in forward passes: forward, gradient of inputs, gradient of weights
@@ -40,8 +42,15 @@ def build_table(runs: Sequence[Run]) -> pd.DataFrame:
     multiply-accumulate; a step counts three forward passes, a little too many since the first layer needs no gradient
     of its input), `peak_memory_mib`, `timing_stopped`, `processes`, `rounds`, `attempt`, `machine`, `torch`.
     """
-    rows = [_row(record, run) for run in runs for record in run.records()]
-    table = pd.DataFrame(rows, columns=None if rows else ["name", "key", "status"])
+    rows = []
+    for run in runs:
+        state, draws = run.records_file.state(), {}
+        for record in run.each():
+            draws[record.key] = Draws.of(record)
+            rows.append(_row(record, run, draws[record.key]))
+        remember(run, draws, state)
+    nothing = Record(key="", name="", trial=Trial().to_dict(), status="")
+    table = pd.DataFrame(rows, columns=list(_row(nothing, Run(Path(), {}, {}), Draws.of(nothing))))
     for column in table.columns:
         if column not in TEXT and column not in KNOBS:
             table[column] = pd.to_numeric(table[column])
@@ -51,8 +60,8 @@ def build_table(runs: Sequence[Run]) -> pd.DataFrame:
 TEXT = {"name", "key", "run", "status", "cause", "reason", "timing_stopped", "machine", "torch"}
 
 
-def _row(record: Record, run: Run) -> dict[str, Any]:
-    knobs = {knob: value for section in record.trial.values() for knob, value in section.items()}
+def _row(record: Record, run: Run, draws: Draws) -> dict[str, Any]:
+    knobs = draws.knobs
     done = [seed for seed in record.seeds if seed.status == "ok" and seed.test_accuracy is not None]
     accuracy = mean_interval([seed.test_accuracy for seed in done if seed.test_accuracy is not None])
     best = [seed.history[seed.best_epoch - 1]["validation_accuracy"] for seed in done if seed.history]
@@ -67,19 +76,19 @@ def _row(record: Record, run: Run) -> dict[str, Any]:
         "reason": record.reason,
         **{knob: knobs.get(knob) for knob in KNOBS},
         "test_accuracy": accuracy.value,
-        "test_accuracy_low": max(0.0, accuracy.low),
-        "test_accuracy_high": min(1.0, accuracy.high),
-        "validation_accuracy": _mean([value for value in best if value is not None]),
-        "train_accuracy": _mean([seed.train_accuracy for seed in done if seed.train_accuracy is not None]),
+        "test_accuracy_low": max(accuracy.low, 0.0),  # in this order NaN stays NaN
+        "test_accuracy_high": min(accuracy.high, 1.0),
+        "validation_accuracy": mean([value for value in best if value is not None]),
+        "train_accuracy": mean([seed.train_accuracy for seed in done if seed.train_accuracy is not None]),
         **rejection_columns(record),
         "seeds": len(done),
-        "best_epoch": float(np.median([seed.best_epoch for seed in done])) if done else math.nan,
-        "train_s": _mean([seed.train_s for seed in done]),
-        "evaluate_s": _mean([seed.evaluate_s for seed in done]),
+        "best_epoch": float(statistics.median(seed.best_epoch for seed in done)) if done else math.nan,
+        "train_s": mean([seed.train_s for seed in done]),
+        "evaluate_s": mean([seed.evaluate_s for seed in done]),
         "images_per_s": math.nan,
     }
     for phase in PHASES:
-        estimate = phase_interval(timing.samples.get(phase, []) if timing else [])
+        estimate = exp_interval(list(draws.times.get(phase, {}).values()))
         images_per_s = knobs["batch_size"] / estimate.value if estimate.n else math.nan
         row |= {
             f"{phase}_ms": estimate.value * 1e3,
@@ -91,7 +100,7 @@ def _row(record: Record, run: Run) -> dict[str, Any]:
     processes = {block[0] for blocks in timing.samples.values() for block in blocks} if timing else set()
     return row | {
         "images_per_s": row["step_images_per_s"],
-        "prepare_s": _mean(timing.prepare_s) if timing else math.nan,
+        "prepare_s": mean(timing.prepare_s) if timing else math.nan,
         "parameters": network.get("parameters", math.nan),
         "macs": network.get("macs", math.nan),
         "connections": network.get("connections", math.nan),
@@ -107,33 +116,21 @@ def _row(record: Record, run: Run) -> dict[str, Any]:
     }
 
 
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values) if values else math.nan
-
-
-def phase_interval(blocks: Sequence[Sequence[float]]) -> Estimate:
-    """Seconds of one iteration, with the interval over processes, from a record's blocks of one phase."""
-    if not blocks:
-        return UNKNOWN
-    processes: dict[float, list[float]] = {}
-    for process, _, iterations, seconds, _ in blocks:
-        processes.setdefault(process, []).append(seconds / iterations)
-    return median_interval(list(processes.values()))
-
-
 def build_samples(run: Run) -> pd.DataFrame:
     """Every raw block, tidy: `key`, `phase`, `process`, `round`, `iterations`, `seconds` (of the block),
     `cpu_seconds`.
     """
-    rows = [
-        (record.key, phase, *block)
-        for record in run.records()
-        if record.timing
-        for phase, blocks in record.timing.samples.items()
-        for block in blocks
-    ]
-    columns = ["key", "phase", "process", "round", "iterations", "seconds", "cpu_seconds"]
-    return pd.DataFrame(rows, columns=columns).astype({"process": "int64", "round": "int64", "iterations": "int64"})
+    keys, phases, counts, blocks = [], [], [], []
+    for record in run.each():
+        for phase, own in record.timing.samples.items() if record.timing else ():
+            keys.append(record.key)
+            phases.append(phase)
+            counts.append(len(own))
+            blocks += own
+    values = np.array(blocks, dtype=float).reshape(-1, 5)
+    names = ["process", "round", "iterations", "seconds", "cpu_seconds"]
+    samples = pd.DataFrame({"key": np.repeat(keys, counts), "phase": np.repeat(phases, counts)}, dtype="str")
+    return samples.assign(**dict(zip(names, values.T, strict=True))).astype(dict.fromkeys(names[:3], "int64"))
 
 
 def write_table(run: Run, table: pd.DataFrame) -> list[Path]:
@@ -152,23 +149,27 @@ def write_table(run: Run, table: pd.DataFrame) -> list[Path]:
 
 def select(table: pd.DataFrame, where: str) -> pd.DataFrame:
     """The rows for which a pandas expression holds. Raises `TableError` for one that cannot be understood."""
+    asked = f"--where {' '.join(where.split())}"
     try:
-        chosen = table.query(where, engine="python")
+        holds = table.eval(where, engine="python")
     except pd.errors.UndefinedVariableError as error:
         name = (re.findall(r"'([^']*)'", str(error)) or [""])[0]
-        raise TableError(f"--where {where}: no column '{name}'; {nearest(name, table.columns)}") from error
+        raise TableError(f"{asked}: no column '{name}'; {nearest(name, table.columns)}") from error
     except Exception as error:  # the expression is a person's: whatever Python finds wrong with it
         reason = " ".join(str(error).split())
-        raise TableError(f"--where {where}: not an expression that pandas understands ({reason})") from error
-    if not isinstance(chosen, pd.DataFrame):
-        raise TableError(f"--where {where}: not a condition; write one, such as \"activation == 'relu'\"")
-    return chosen
+        raise TableError(f"{asked}: not an expression that pandas understands ({reason})") from error
+    if not isinstance(holds, pd.Series) or holds.dtype != bool:
+        raise TableError(f"{asked}: not a condition; write one, such as \"activation == 'relu'\"")
+    return table[holds]
 
 
 def escape_cell(value: object) -> str:
-    """A value as one cell of a Markdown table: nothing in it can end the cell, the row, or be taken for HTML."""
+    """A value as one cell of a Markdown table: nothing in it can end the cell, the row, or be taken for a link or HTML.
+
+    Underscores stay, since within a word they mean nothing.
+    """
     text = "" if value is None or (isinstance(value, float) and math.isnan(value)) else str(value)
-    text = " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|").replace("`", "\\`")
+    text = re.sub(r"([\\|`*\[\]])", r"\\\1", " ".join(text.split()))
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
@@ -184,13 +185,18 @@ def to_markdown(table: pd.DataFrame) -> str:
 
 def pareto_front(table: pd.DataFrame) -> pd.Series[bool]:
     """Which trials no other beats in both accuracy and step time."""
-    accuracy, step = table["test_accuracy"].to_numpy(float), table["step_ms"].to_numpy(float)
-    front = [
-        not (math.isnan(a) or math.isnan(s))
-        and not bool(np.any((accuracy >= a) & (step <= s) & ((accuracy > a) | (step < s))))
-        for a, s in zip(accuracy, step, strict=True)
-    ]
-    return pd.Series(front, index=table.index)
+    order = table.dropna(subset=["test_accuracy", "step_ms"]).sort_values(
+        ["step_ms", "test_accuracy"], ascending=[True, False], kind="stable"
+    )
+    accuracy, step = order["test_accuracy"].to_numpy(float), order["step_ms"].to_numpy(float)
+    best = np.maximum.accumulate(accuracy)
+    before = np.concatenate([[-np.inf], best[:-1]])
+    # Better than all that are faster, or the equal of one that is on the front.
+    equal = np.concatenate([[False], (accuracy[1:] == accuracy[:-1]) & (step[1:] == step[:-1])])
+    front = accuracy > before
+    for place in np.flatnonzero(equal):
+        front[place] = front[place - 1]
+    return pd.Series(front, index=order.index, dtype=bool).reindex(table.index, fill_value=False)
 
 
 def rank(table: pd.DataFrame, runs: Sequence[Run]) -> pd.DataFrame:
@@ -199,10 +205,9 @@ def rank(table: pd.DataFrame, runs: Sequence[Run]) -> pd.DataFrame:
     `learned`: more than twice as often right as a guess among the classes; `pareto` is the front of those alone.
 
     Ordered by accuracy, then by step time. `within_noise` marks the trials whose mean accuracy cannot be told from the
-    best one's: the 95 % interval of the difference over seeds (paired, since all trials share their seeds) includes 0,
-    or is not known. Trials without accuracy (synthetic data) are ordered by step time, and none is marked.
+    best one's: the 95 % interval of the difference over seeds (paired by seed, since all trials share them) includes
+    0, or is not known. Trials without accuracy (synthetic data) are ordered by step time, and none is marked.
     """
-    seeds = {record.key: record.seeds for run in runs for record in run.records()}
     ranked = table[table["status"] == "ok"].sort_values(
         ["test_accuracy", "step_ms"], ascending=[False, True], na_position="last", kind="stable"
     )
@@ -211,109 +216,25 @@ def rank(table: pd.DataFrame, runs: Sequence[Run]) -> pd.DataFrame:
     ranked = ranked.assign(rank=range(1, len(ranked) + 1), learned=learned, pareto=front)
     if ranked.empty:
         return ranked.assign(within_noise=pd.Series(dtype=bool))
-    best = [seed.test_accuracy for seed in seeds[ranked["key"].iloc[0]]]
-    marks = []
-    for key in ranked["key"]:
-        own = [seed.test_accuracy for seed in seeds[key]]
-        pairs = [a - b for a, b in zip(best, own, strict=False) if a is not None and b is not None]
-        difference = mean_interval(pairs)
+    draws = {run.path.name: read_draws(run) for run in runs}
+    own = [draws[run][key].seeds for run, key in zip(ranked["run"], ranked["key"], strict=True)]
+    best, marks = own[0], []
+    for other in own:
+        difference = mean_interval([best[seed] - other[seed] for seed in best.keys() & other.keys()])
         marks.append(difference.n > 0 and not difference.low > 0)
     return ranked.assign(within_noise=marks)
 
 
-def main_effects(runs: Sequence[Run], table: pd.DataFrame) -> pd.DataFrame:
-    """For each axis and level: what it does to accuracy and step time, averaged over the other axes.
-
-    A level is compared with the axis's first only within blocks: trials of one run that differ in this axis alone. The
-    blocks are what was asked for, so they are averaged over; what was drawn at random are seeds and processes, so the
-    intervals are Student's over those.
-
-    Columns: `axis`, `level`, `trials` (of it, in blocks), `test_accuracy` (their mean), `accuracy_difference` (a
-    share, to the first level) with `_low` and `_high`, `step_ratio` (geometric mean of the ratio to the first level)
-    with `_low` and `_high`, `accuracy_share` and `step_share` (eta squared: the axis's share of the variance between
-    the trials in its blocks; of the accuracy, and of the log step time). NaN where there is nothing to compare.
-    """
-    wanted = set(table["key"])
-    trials = [_Measured(record) for run in runs for record in run.records() if record.key in wanted]
-    axes = {axis: values for run in runs for axis, values in run.experiment["axes"].items()}
-    rows = []
-    for axis, levels in axes.items():
-        others = [other for other in axes if other != axis]
-        blocks: dict[tuple[Any, ...], dict[Any, _Measured]] = {}
-        for trial in trials:
-            if trial.ok:
-                blocks.setdefault(tuple(trial.knobs[other] for other in others), {})[trial.knobs[axis]] = trial
-        compared = [block for block in blocks.values() if len(block) > 1]
-        accuracy_share = _share([{level: t.accuracy for level, t in block.items()} for block in compared])
-        step_share = _share([{level: t.log_step for level, t in block.items()} for block in compared])
-        for level in levels:
-            own = [block[level] for block in compared if level in block]
-            pairs = [(block[levels[0]], block[level]) for block in compared if level in block and levels[0] in block]
-            difference = _mean_over_draws([(first.seeds, other.seeds) for first, other in pairs])
-            ratio = _mean_over_draws([(first.processes, other.processes) for first, other in pairs])
-            rows.append(
-                {
-                    "axis": axis,
-                    "level": str(level),
-                    "trials": len(own),
-                    "test_accuracy": _mean([t.accuracy for t in own]),
-                    "accuracy_difference": difference.value,
-                    "accuracy_difference_low": difference.low,
-                    "accuracy_difference_high": difference.high,
-                    "step_ratio": math.exp(ratio.value),
-                    "step_ratio_low": math.exp(ratio.low),
-                    "step_ratio_high": math.exp(ratio.high),
-                    "accuracy_share": accuracy_share,
-                    "step_share": step_share,
-                }
-            )
-    return pd.DataFrame(rows)
-
-
-class _Measured:
-    """One trial as the main effects need it: accuracy a seed, log seconds of a step a process."""
-
-    def __init__(self, record: Record) -> None:
-        self.ok = record.status == "ok"
-        self.knobs = {knob: value for section in record.trial.values() for knob, value in section.items()}
-        self.seeds = {s.seed: s.test_accuracy for s in record.seeds if s.test_accuracy is not None}
-        blocks = record.timing.samples.get("step", []) if record.timing else []
-        processes: dict[float, list[float]] = {}
-        for process, _, iterations, seconds, _ in blocks:
-            processes.setdefault(process, []).append(seconds / iterations)
-        self.processes = {process: math.log(np.median(rounds)) for process, rounds in processes.items()}
-        self.accuracy = _mean(list(self.seeds.values()))
-        self.log_step = _mean(list(self.processes.values()))
-
-
-def _mean_over_draws(pairs: Sequence[tuple[Mapping[Any, float], Mapping[Any, float]]]) -> Estimate:
-    """The mean of second minus first, averaged over pairs within each draw (seed or process), its interval over
-    draws.
-    """
-    by_draw: dict[Any, list[float]] = {}
-    for first, second in pairs:
-        for draw in first.keys() & second.keys():
-            by_draw.setdefault(draw, []).append(second[draw] - first[draw])
-    return mean_interval([_mean(values) for values in by_draw.values()])
-
-
-def _share(blocks: Sequence[Mapping[Any, float]]) -> float:
-    """Eta squared: the variance between levels as a share of all variance between the blocks' trials."""
-    pairs = [(level, value) for block in blocks for level, value in block.items() if not math.isnan(value)]
-    values = np.array([value for _, value in pairs])
-    total = float(((values - values.mean()) ** 2).sum()) if len(values) > 1 else 0.0
-    if total == 0:
-        return math.nan
-    groups: dict[Any, list[float]] = {}
-    for level, value in pairs:
-        groups.setdefault(level, []).append(value)
-    return sum(len(g) * (_mean(g) - float(values.mean())) ** 2 for g in groups.values()) / total
-
-
 def machine_warning(table: pd.DataFrame) -> str | None:
-    """One line if times of different machines, torch versions or thread counts stand in one table."""
-    timed = table.dropna(subset=["step_ms"]) if "step_ms" in table else table.iloc[:0]
-    mixed = {column: sorted(map(str, timed[column].unique())) for column in ("machine", "torch")}
+    """One line if times of different machines or torch versions, or of runs at different thread counts, stand in one
+    table.
+    """
+    timed = table.dropna(subset=["step_ms"])
+    columns = ["machine", "torch"]
+    # An axis of threads within one run was asked for, and stands in the trials' names.
+    if timed.groupby("run")["threads"].agg(frozenset).nunique() > 1:
+        columns.append("threads")
+    mixed = {column: sorted(map(str, timed[column].unique())) for column in columns}
     mixed = {column: values for column, values in mixed.items() if len(values) > 1}
     if not mixed:
         return None

@@ -6,10 +6,8 @@ What the samples mean - medians, intervals, when to stop - is not decided here.
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -206,16 +204,3 @@ def measure_peak_memory(subject: Subject) -> int:
         alive += event.nbytes()
         peak = max(peak, alive)
     return int(resident + peak)
-
-
-@contextlib.contextmanager
-def quiet_collector() -> Iterator[None]:
-    """No garbage collection inside: everything alive is collected once, then frozen."""
-    gc.collect()
-    gc.freeze()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
-        gc.unfreeze()

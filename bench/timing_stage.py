@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bench.experiment import Experiment, NamedTrial
-from bench.launch import LaunchError, TimingProcess
+from bench.launch import LaunchError, WorkerProcess
+from bench.machine import worker_environment
 from bench.record import Record, Run, Timing
 from bench.statistics import is_narrow, median_interval
 
@@ -147,7 +148,9 @@ class TimingStage:
         threads = max(self._trials[key].trial.placement.threads for key in keys)
         round_s = len(keys) * len(settings.phases) * settings.block_ms / 1e3
         try:
-            with TimingProcess(task, threads, logs / f"timing-{process}.log", self._command) as worker:
+            with WorkerProcess(
+                task, worker_environment(threads), logs / f"timing-{process}.log", self._command
+            ) as worker:
                 for message in worker.messages(self._experiment.limits.round_s + 10 * round_s):
                     self._handle(message, process, watcher)
                     if message["kind"] == "round":

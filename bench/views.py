@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from bench.draws import read_draws
 from bench.record import Run
 from bench.store import Store, TrackingError, mask, open_store, sqlite_path, without_credentials
 
@@ -61,6 +62,12 @@ class Links:
         width = max(map(len, named))
         lines = [f"{name:<{width}}  {url}" for name, url in named.items() if url]
         return [f"start the server first: {self.server_command}", *lines] if self.server_command else lines
+
+    def markdown(self) -> str:
+        """For the sweep's description, where they work on whatever server it is read."""
+        named = {"the trials as a table": self.table, "as charts": self.chart, "grouped": self.groups,
+                 "the best beside the baseline": self.compare}  # fmt: skip
+        return "Open: " + " · ".join(f"[{name}](#{url.partition('#')[2]})" for name, url in named.items() if url)
 
 
 def links(run: Run, uri: str, *, table: pd.DataFrame | None = None, port: int = 5000) -> Links:
@@ -125,7 +132,7 @@ def order(run: Run) -> tuple[str, bool]:
     """The metric that trials are sorted by, and whether the smallest comes first: accuracy, or time where nothing was
     trained.
     """
-    trained = any(seed.test_accuracy is not None for record in run.records() for seed in record.seeds)
+    trained = any(draws.seeds for draws in read_draws(run).values())
     return ("test/accuracy", False) if trained else ("step/ms", True)
 
 
@@ -234,7 +241,7 @@ def view_state(run: Run, parent_id: str, metrics: set[str], *, grouped: bool) ->
         "datasetsFilter": [],
         "selectedColumns": columns,
         "columnOrder": columns,
-        "columnWidths": {column: 105 if column.endswith(("_low`", "_high`")) else 120 for column in columns},
+        "columnWidths": {column: 90 if "/ci95" in column else 112 for column in columns},
         "runsHiddenMode": "SHOW_ALL",
         **charts(axes, numeric, metrics, baseline_first=not grouped),
     }
@@ -245,9 +252,9 @@ def view_state(run: Run, parent_id: str, metrics: set[str], *, grouped: bool) ->
 
 
 def _columns() -> list[str]:
-    names = ["test/accuracy", "test/accuracy_low", "test/accuracy_high"]
+    names = ["test/accuracy", "test/ci95"]
     for phase in reversed(PHASES):
-        names += [f"{phase}/ms", f"{phase}/ms_low", f"{phase}/ms_high"]
+        names += [f"{phase}/ms", f"{phase}/ci95_ms"]
     return [*names, "forward/images_per_s", "step/images_per_s", "memory/peak_mib"]
 
 
@@ -264,7 +271,8 @@ def charts(axes: Mapping[str, Any], numeric: list[str], metrics: set[str], *, ba
             "isGenerated": False, "runsCountToCompare": 100, **content,
         })  # fmt: skip
 
-    answers = [metric for metric in ("test/accuracy", "step/ms", "forward/ms") if metric in metrics]
+    # The last one gives the lines their colour.
+    answers = [metric for metric in ("forward/ms", "step/ms", "test/accuracy") if metric in metrics]
     add(
         "PARALLEL",
         displayName="Parallel coordinates",

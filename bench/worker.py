@@ -122,6 +122,7 @@ def train(task: dict[str, Any], emit: Emit) -> None:
 
     from bench.trial import Trial
     from lenet.data import load
+    from lenet.files import digest
     from lenet.networks import build, count
     from lenet.training import TrainingStep, fit
     from lenet.variant import Form
@@ -169,7 +170,10 @@ def train(task: dict[str, Any], emit: Emit) -> None:
             "train_accuracy": result.train_accuracy,
             "rejection": result.rejection,
             "network": network,
+            "data_digest": digest(trial.recipe.data, root),
         }
+        if task.get("weights") and result.status == "ok":
+            torch.save({name: value.cpu() for name, value in model.state_dict().items()}, task["weights"])
     except Exception as error:
         message |= {"status": "failed", "cause": classify(error), "reason": describe(error)}
     message["wall_s"] = time.perf_counter() - started
@@ -189,7 +193,8 @@ def time_trials(task: dict[str, Any], emit: Emit, acknowledgements: TextIO) -> N
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler that counts memory prints to the log otherwise
     import torch
 
-    from bench.timing import Subject, build_subject, measure_peak_memory, quiet_collector, run_block, warm_up
+    from bench.collector import quiet_collector
+    from bench.timing import Subject, build_subject, measure_peak_memory, run_block, warm_up
     from bench.trial import Trial
 
     torch.set_flush_denormal(True)

@@ -16,7 +16,6 @@ from torch.nn import functional as F
 
 from lenet.layers import LocalConv2d, PartialConv2d, ScaledTanh, SquaredDistance, Subsampling, UnitBias
 from lenet.losses import FAR
-from lenet.networks import LeNet
 from lenet.variant import ChoiceError
 
 MU = 0.02  # keeps a rate bounded where the loss is flat
@@ -73,7 +72,8 @@ def chain_of(model: nn.Module) -> list[nn.Module]:
     """The model's layers in the order they are applied. Raises `ChoiceError` for a model that is no chain, or has a
     layer whose second derivatives are not known here.
     """
-    layers = model.chain() if isinstance(model, LeNet) else list(model.children())
+    chain: Any = getattr(model, "chain", model.children)  # LeNet is no Sequential, and says its order itself
+    layers: list[nn.Module] = list(chain())
     known = (*Bilinear, *Elementwise, *Routing, nn.AvgPool2d, Subsampling, SquaredDistance)
     for layer in layers:
         if not isinstance(layer, known):

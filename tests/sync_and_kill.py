@@ -1,7 +1,8 @@
 """Syncs a run again and again, each time in a process of its own that is killed (SIGKILL) at a random moment.
 
-`python sync_and_kill.py RUN URI KILLS SEED LONGEST_S`. MLflow is imported, and used on another store, once, and forked
-from. Prints how many kills left the store with a part of the run.
+`python sync_and_kill.py RUN URI KILLS SEED`. The moment is drawn within a random one of the calls to the store, so that
+it falls on a sync at work on fast machines and slow ones. MLflow is imported, and used on another store, once, and
+forked from. Prints how many kills left a sqlite store with a part of the run.
 """
 
 import contextlib
@@ -16,13 +17,15 @@ from pathlib import Path
 
 from tracked_run import Run, make_table
 
-from bench.store import sqlite_path
+from bench.store import Store, sqlite_path
 from bench.tracking import sync
+
+LONGEST_CALL_S = 0.03
 
 
 def has_part(path, trials):
     """Does the store hold some of the trials, or one that is not finished?"""
-    if not path.exists():
+    if path is None or not path.exists():
         return False
     with contextlib.closing(sqlite3.connect(path)) as connection:
         status = [
@@ -31,25 +34,44 @@ def has_part(path, trials):
     return 0 < status.count("FINISHED") < trials + 1
 
 
+def report_calls(pipe):
+    """Makes every call to a store write a byte first."""
+    call = Store.call
+
+    def reported(store, action, *arguments, **named):
+        os.write(pipe, b".")
+        return call(store, action, *arguments, **named)
+
+    Store.call = reported
+
+
 def main():
-    path, uri, kills, seed, longest_s = sys.argv[1:]
+    path, uri, kills, seed = sys.argv[1:]
     draw, partial = random.Random(int(seed)), 0
     run = Run.open(Path(path))
     table = make_table(run)
     with tempfile.TemporaryDirectory() as folder:
         sync(run, f"sqlite:///{folder}/other.db", table=table)
     for _ in range(int(kills)):
+        told, tell = os.pipe()
         child = os.fork()
         if child == 0:
+            os.close(told)
+            report_calls(tell)
             try:
-                sync(run, uri, table=table)
+                sync(run, uri, table=table, patience_s=30)
             except Exception as error:
                 print(error, file=sys.stderr)
                 os._exit(1)
             os._exit(0)
-        time.sleep(draw.uniform(0, float(longest_s)))
+        os.close(tell)
+        calls = draw.randint(1, len(table))
+        while calls > 0 and os.read(told, 1):
+            calls -= 1
+        time.sleep(draw.uniform(0, LONGEST_CALL_S))
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
+        os.close(told)
         partial += has_part(sqlite_path(uri), len(table))
     print(partial)
 

@@ -15,7 +15,8 @@ from tracked_run import make_record, make_run, make_table, snapshot
 from bench import store as stores
 from bench.entry import COLORS, NOTE_LIMIT, curves, rounded, sweep_entry, trial_entries, trial_entry
 from bench.record import SeedResult
-from bench.tracking import Found, TrackingError, links, mask, plan, resolve_uri, sync
+from bench.replica import Found, plan
+from bench.tracking import TrackingError, links, mask, resolve_uri, sync
 from bench.views import takes_saved_views, view_state
 
 TESTS = Path(__file__).parent
@@ -234,7 +235,7 @@ def test_a_store_holds_what_the_records_say_and_twice_adds_nothing(run, uri, tmp
     parent = client_of(uri).get_run(result.parent_run_id)
     assert (parent.info.status, parent.data.metrics["sweep/trials"]) == ("FINISHED", 4)
     assert "| tanh-64 |" in parent.data.tags["mlflow.note.content"]
-    assert [file.path for file in client_of(uri).list_artifacts(result.parent_run_id)] == ["table.csv"]
+    assert [file.path for file in client_of(uri).list_artifacts(result.parent_run_id)] == ["ranking.json", "table.csv"]
     before, content = rows(uri), snapshot(uri)
     again = sync(run, uri, table=make_table(run), artifacts=[file])
     assert (again.created, again.unchanged, again.parent_run_id) == (0, 4, result.parent_run_id)
@@ -432,7 +433,7 @@ def test_a_server_that_does_not_answer_costs_seconds_and_says_what_to_run_later(
 def test_killed_at_any_moment_and_run_again_nothing_is_lost_or_doubled(tmp_path, uri):
     axes = {"activation": ["relu", "tanh"], "batch_size": [8, 16, 24, 32, 40, 48, 56, 64]}
     run = make_run(tmp_path / "quick" / "r1", axes)
-    command = [sys.executable, str(TESTS / "sync_and_kill.py"), str(run.path), uri, "8", "7", "0.4"]
+    command = [sys.executable, str(TESTS / "sync_and_kill.py"), str(run.path), uri, "8", "7"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
     assert int(done.stdout) >= 2, "too few kills hit a sync on its way"
     sync(run, uri, table=make_table(run))

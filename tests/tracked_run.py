@@ -1,6 +1,7 @@
 """Small made-up runs for the tests of tracking, and a command that syncs one: `python tracked_run.py RUN URI`."""
 
 import itertools
+import re
 import statistics
 import sys
 from pathlib import Path
@@ -27,6 +28,7 @@ def make_record(knobs, place, status="ok", **changes):
                 for epoch in (1, 2, 3)
             ],
             best_epoch=3, test_accuracy=0.9 + place / 1000 + seed / 100, test_loss=0.3, train_s=1.5,
+            data_digest="0123456789abcdef",
         )
         for seed in (0, 1)
     ]  # fmt: skip
@@ -69,7 +71,14 @@ def make_table(run):
     """One row a record, with the columns that tracking reads."""
     rows = []
     for record in run.records():
-        row = {"key": record.key, "name": record.name, "status": record.status, "machine": "m1", "torch": "2.13.0"}
+        row = {
+            "key": record.key,
+            "name": record.name,
+            "status": record.status,
+            "machine": "m1",
+            "torch": "2.13.0",
+            "run": run.path.name,
+        }
         row |= {knob: value for section in record.trial.values() for knob, value in section.items()}
         row |= {"parameters": record.network["parameters"], "macs": record.network["macs"]}
         if record.status == "ok":
@@ -89,6 +98,7 @@ def make_table(run):
 
 
 OWN = ("mlflow.parentRunId", "bench.writer", "mlflow.user", "mlflow.log-model.history")
+ID = re.compile(r"(%22)?[0-9a-f]{32}")
 
 
 def snapshot(uri):
@@ -100,7 +110,9 @@ def snapshot(uri):
         runs = list(store.client.search_runs([store.experiment_id], max_results=5000))
         names = {run.info.run_id: run.info.run_name for run in runs}
         for run in runs:
-            tags = {name: value for name, value in run.data.tags.items() if name not in OWN}
+            tags = {name: ID.sub("ID", value) for name, value in run.data.tags.items() if name not in OWN}
+            if tags["bench.role"] == "sweep":
+                del tags["bench.record_hash"]  # of its description too, in which ids of runs stand
             tags["parent"] = names.get(run.data.tags.get("mlflow.parentRunId", ""), "")
             history = {
                 name: sorted((point.step, point.value, point.timestamp) for point in

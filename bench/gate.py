@@ -1,0 +1,379 @@
+"""The gate's decision: pairs of both sides go in, one verdict a benchmark and one outcome come out.
+
+    screen:  8 pairs of everything; what might be slower, or cannot be called equal yet, is routed on. It fails nothing.
+    confirm: 24 fresh pairs of what was routed. The screen's pairs are not used again.
+        slower     = significant (family-wise) and at least the floor
+        no slower  = the upper bound of the slowdown is below the tolerance
+        otherwise  = once more, 16 further pairs, at what is left of alpha; then inconclusive
+    control: work that no revision changes. If it comes out different, the machine favours a side: no verdict.
+
+The chance of failing a change that does nothing is at most alpha: only the confirming pairs can fail one, they are
+independent of what routed them there, and alpha is shared out among the two looks and the accuracies. Where pairs come
+from is not known here, so that the decision is tested to the digit without timing anything.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from bench.pairs import CONTROL, Benchmark, Pair
+from bench.statistics import (
+    Array,
+    hodges_lehmann,
+    mean_interval,
+    minimum_detectable_effect,
+    sign_flip_max_t,
+    smallest_p,
+    upper_bound,
+)
+from bench.verdict import ACCEPTED, FAILED, FASTER, MISSING, NEW, SAME, SLOWER, UNKNOWN, Verdict, in_order
+
+TIMING_SHARE, ACCURACY_SHARE = 0.8, 0.2  # of alpha
+FIRST_LOOK, SECOND_LOOK = 0.6, 0.4  # of the timing's alpha: confirm alone, confirm and extension together
+POWER = 0.9
+PASS, REGRESSION, NO_VERDICT = "pass", "regression", "no verdict"
+WORSE = "worse"  # of an accuracy
+Measure = Callable[[str, int, Sequence[Benchmark]], list[Pair]]
+
+
+class GateError(Exception):
+    """A gate that cannot judge as asked. One line."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the gate decides.
+
+    **Arguments:**
+
+    - `floor`: a smaller slowdown never fails, however significant. `tolerance`: what a pass rules out, with 95 %.
+    - `routing`: median slowdown in the screen from which a benchmark is confirmed.
+    - `floors`, `tolerances`: the same for single benchmarks, by name or pattern; the first that fits counts.
+    - `accepted`: name or pattern of a benchmark that may be slower, with the reason.
+    - `alpha`: the chance of failing a change that does nothing, for the whole suite.
+    - `screen_pairs`, `confirm_pairs`, `extend_pairs`, `alternations`, `block_ms`: how much is measured.
+    - `accuracy_margin`: a smaller drop of the mean accuracy (a share) never fails.
+    - `allow_removed`: whether a benchmark may disappear. `strict`: whether an inconclusive benchmark withholds a pass.
+    """
+
+    floor: float = 0.02
+    tolerance: float = 0.05
+    routing: float = 0.015
+    floors: Mapping[str, float] = field(default_factory=dict)
+    tolerances: Mapping[str, float] = field(default_factory=dict)
+    accepted: Mapping[str, str] = field(default_factory=dict)
+    alpha: float = 0.01
+    screen_pairs: int = 8
+    confirm_pairs: int = 24
+    extend_pairs: int = 16
+    alternations: int = 30
+    block_ms: float = 20.0
+    accuracy_margin: float = 0.005
+    allow_removed: bool = False
+    strict: bool = False
+
+    def floor_of(self, name: str) -> float:
+        """The floor of one benchmark, as a share."""
+        return _lookup(self.floors, name, self.floor)
+
+    def tolerance_of(self, name: str) -> float:
+        """The tolerance of one benchmark, as a share."""
+        return _lookup(self.tolerances, name, self.tolerance)
+
+    def routing_of(self, name: str) -> float:
+        """What sends one benchmark on to be confirmed: never more than its floor, or a regression could hide below."""
+        return min(self.routing, self.floor_of(name))
+
+
+def fits(name: str, pattern: str) -> bool:
+    """Whether a benchmark has this name, or one of this pattern: `test_sum[10]` is a name, brackets and all."""
+    return name == pattern or fnmatch.fnmatchcase(name, pattern)
+
+
+def _lookup(values: Mapping[str, float], name: str, otherwise: float) -> float:
+    return next((value for pattern, value in values.items() if fits(name, pattern)), otherwise)
+
+
+def check_settings(settings: Settings, benchmarks: int) -> None:
+    """Raises `GateError` where the smallest p-value that can be attained could never be significant: such a gate would
+    pass everything.
+    """
+    looks = ((settings.confirm_pairs, FIRST_LOOK), (settings.confirm_pairs + settings.extend_pairs, SECOND_LOOK))
+    for pairs, share in looks:
+        alpha, smallest = settings.alpha * TIMING_SHARE * share, smallest_p(pairs, max(1, benchmarks))
+        if smallest > alpha:
+            raise GateError(
+                f"{pairs} pairs give no p-value below {smallest:.2g}, and failing needs {alpha:.2g}: "
+                "this gate could never fail; ask for more pairs or a larger alpha"
+            )
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the gate found.
+
+    **Arguments:**
+
+    - `outcome`: `pass`, `regression` or `no verdict`. `why`: in one line.
+    - `verdicts`: one a benchmark, the worst first.
+    - `accuracies`: one a trial: `name`, `difference` (of shares, head - base), `low`, `high`, `seeds`, `p`, `verdict`
+      (`same`, `worse`, `failed` or `unknown`), `note`.
+    - `detectable`: the slowdown (a share) that this run would have failed in nine of ten cases: that of the median
+      benchmark and of the noisiest one.
+    - `control`: the control's shift between the sides, with its interval, as ratios.
+    """
+
+    outcome: str
+    why: str
+    verdicts: list[Verdict]
+    accuracies: list[dict[str, Any]]
+    detectable: tuple[float, float]
+    control: tuple[float, float, float]
+
+
+def run_gate(settings: Settings, benchmarks: Sequence[Benchmark], measure: Measure) -> list[Pair]:
+    """Measures what is needed for a decision, stage by stage, and returns all pairs.
+
+    **Arguments:**
+
+    - `measure`: takes a stage, how many pairs, and the benchmarks that are in it.
+    """
+    check_settings(settings, len(benchmarks))
+    pairs = measure("screen", settings.screen_pairs, benchmarks)
+    routed = route(settings, pairs, [benchmark.name for benchmark in benchmarks])
+    if not routed:
+        return pairs
+    pairs += measure("confirm", settings.confirm_pairs, [b for b in benchmarks if b.name in routed])
+    judged = judge_times(settings, pairs, [benchmark.name for benchmark in benchmarks])
+    open_ = {verdict.name for verdict in judged if verdict.verdict == "unknown"}
+    if open_ and settings.extend_pairs:
+        pairs += measure("extend", settings.extend_pairs, [b for b in benchmarks if b.name in open_])
+    return pairs
+
+
+def differences(pairs: Sequence[Pair], names: Sequence[str]) -> Array:
+    """(pairs, benchmarks): the median over alternations of log(head / base), NaN where a pair has none."""
+    rows = [[_datum(pair.blocks.get(name, [])) for name in names] for pair in pairs]
+    return np.array(rows, dtype=float).reshape(len(pairs), len(names))
+
+
+def _datum(blocks: Sequence[Sequence[float]]) -> float:
+    return float(np.median([math.log(head / base) for base, head, *_ in blocks])) if blocks else math.nan
+
+
+def _of(pairs: Sequence[Pair], *stages: str) -> list[Pair]:
+    return [pair for pair in pairs if pair.stage in stages]
+
+
+def route(settings: Settings, pairs: Sequence[Pair], names: Sequence[str]) -> list[str]:
+    """The benchmarks that have to be confirmed: median slowdown above the routing threshold, or not yet known to be
+    within the tolerance.
+    """
+    routed = []
+    for name in names:
+        d = differences(_of(pairs, "screen"), [name])[:, 0]
+        d = d[~np.isnan(d)]
+        if len(d) and (
+            float(np.median(d)) > math.log1p(settings.routing_of(name))
+            or not upper_bound(d) < math.log1p(settings.tolerance_of(name))
+        ):
+            routed.append(name)
+    return routed
+
+
+def judge_times(settings: Settings, pairs: Sequence[Pair], names: Sequence[str]) -> list[Verdict]:
+    """A verdict on each benchmark that has any pairs, from all stages there are so far."""
+    routed = route(settings, pairs, names)
+    confirmed, extended = _of(pairs, "confirm"), _of(pairs, "extend")
+    alpha = settings.alpha * TIMING_SHARE
+    first = dict(zip(routed, sign_flip_max_t(differences(confirmed, routed)), strict=True)) if confirmed else {}
+    looks = {name: (confirmed, float(p), alpha * FIRST_LOOK) for name, p in first.items()}
+    if extended:
+        both = [*confirmed, *extended]
+        again = [name for name in routed if any(name in pair.blocks for pair in extended)]
+        second = sign_flip_max_t(differences(both, again))
+        looks |= {name: (both, float(p), alpha * SECOND_LOOK) for name, p in zip(again, second, strict=True)}
+    verdicts = []
+    for name in names:
+        stage, p, level = looks.get(name, (_of(pairs, "screen"), math.nan, 0.0))
+        if any(name in pair.blocks for pair in stage):
+            verdicts.append(_judge(settings, name, stage, p, level))
+    return verdicts
+
+
+def _judge(settings: Settings, name: str, pairs: Sequence[Pair], p: float, alpha: float) -> Verdict:
+    """One benchmark, from the pairs that count for it."""
+    d = differences(pairs, [name])[:, 0]
+    d = d[~np.isnan(d)]
+    shift = hodges_lehmann(d)
+    floor, tolerance = math.log1p(settings.floor_of(name)), math.log1p(settings.tolerance_of(name))
+    if p <= alpha and shift.value >= floor:
+        verdict, note = SLOWER, ""
+        reason = next((why for pattern, why in settings.accepted.items() if fits(name, pattern)), None)
+        if reason is not None:
+            verdict, note = ACCEPTED, f"slower, accepted: {reason}"
+    elif upper_bound(d) < tolerance:
+        verdict = FASTER if shift.high < -floor else SAME
+        note = f"slower by less than the floor of {settings.floor_of(name):.1%}" if p <= alpha else ""
+    else:
+        verdict, note = UNKNOWN, f"up to {math.expm1(upper_bound(d)):+.1%} cannot be ruled out"
+    blocks = [(pair.iterations[name], pair.blocks[name]) for pair in pairs if name in pair.blocks]
+    base, head = ([float(np.median([b[side] for b in rows])) / n for n, rows in blocks] for side in (0, 1))
+    low, high = math.exp(shift.low), math.exp(shift.high)
+    return Verdict(name, verdict, base, head, math.exp(shift.value), low, high, p, note)
+
+
+def judge_availability(
+    settings: Settings, pairs: Sequence[Pair], base: Sequence[str], head: Sequence[str]
+) -> list[Verdict]:
+    """What could not be compared, and why: nothing is left out in silence.
+
+    **Arguments:**
+
+    - `base`, `head`: names of the benchmarks that either side asks for.
+    """
+    failed = {side: {n: r for pair in pairs for n, r in pair.failed[side].items()} for side in ("base", "head")}
+    verdicts = []
+    for name in dict.fromkeys([*head, *base]):
+        if name not in head:
+            allowed = settings.allow_removed
+            note = "removed, as allowed" if allowed else "removed in head; allow it with --allow-removed"
+            verdicts.append(Verdict(name, ACCEPTED if allowed else MISSING, note=note))
+        elif name in failed["head"] and name not in failed["base"]:
+            verdicts.append(Verdict(name, FAILED, note=f"runs on base, fails on head: {failed['head'][name]}"))
+        elif name in failed["head"]:
+            verdicts.append(Verdict(name, UNKNOWN, note=f"fails on both sides: {failed['head'][name]}"))
+        elif name in failed["base"] or name not in base:
+            why = failed["base"].get(name, "not in base")
+            verdicts.append(Verdict(name, NEW, note=f"nothing to compare with: {why}"))
+    return verdicts
+
+
+def judge_accuracies(settings: Settings, trained: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    """A verdict on each trial's test accuracy: the same seeds on both sides, a one-sided sign-flip test over seeds.
+
+    It fails as a time does: significant over all trials, and the mean drop at least the margin.
+
+    **Arguments:**
+
+    - `trained`: by side, a mapping a trial and seed: `name`, `seed`, `accuracy` (None if it failed), `reason`.
+    """
+    scores: dict[str, dict[str, dict[int, Any]]] = {}
+    for side, messages in trained.items():
+        for message in messages:
+            scores.setdefault(message["name"], {}).setdefault(side, {})[message["seed"]] = message
+    found: list[dict[str, Any]] = []
+    columns = []
+    for name, sides in scores.items():
+        base, head = ({seed: m["accuracy"] for seed, m in sides.get(side, {}).items()} for side in ("base", "head"))
+        drops = [base[seed] - head[seed] for seed in base if None not in (base[seed], head.get(seed))]
+        lost = [seed for seed in base if base[seed] is not None and head.get(seed) is None]
+        verdict, note = (SAME, "") if drops else (UNKNOWN, "no seed was trained on both sides")
+        if lost:
+            reason = sides.get("head", {}).get(lost[0], {}).get("reason", "no result")
+            verdict, note = FAILED, f"learns on base, fails on head: {reason}"
+        drop = mean_interval(drops)
+        found.append(
+            {"name": name, "difference": -drop.value, "low": -drop.high, "high": -drop.low, "seeds": drop.n,
+             "p": math.nan, "verdict": verdict, "note": note}
+        )  # fmt: skip
+        columns.append(drops)
+    longest = max(map(len, columns), default=0)
+    if not longest:
+        return found
+    family = np.array([[*column, *[math.nan] * (longest - len(column))] for column in columns]).T
+    for one, p in zip(found, sign_flip_max_t(family), strict=True):
+        one["p"] = float(p)
+        if one["verdict"] == SAME and p <= settings.alpha * ACCURACY_SHARE:
+            one["verdict"] = WORSE if -one["difference"] >= settings.accuracy_margin else SAME
+    return found
+
+
+def decide(
+    settings: Settings,
+    pairs: Sequence[Pair],
+    base: Sequence[str],
+    head: Sequence[str],
+    trained: Mapping[str, Sequence[Mapping[str, Any]]],
+) -> Decision:
+    """Everything together. The same pairs give the same decision, whenever it is made."""
+    names = [name for name in head if name in base]
+    unavailable = judge_availability(settings, pairs, base, head)
+    known = {verdict.name for verdict in unavailable}
+    times = [one for one in judge_times(settings, pairs, names) if one.name not in known]
+    known |= {one.name for one in times}
+    unmeasured = [Verdict(name, UNKNOWN, note="no pair has measured it") for name in names if name not in known]
+    verdicts = in_order([*unavailable, *times, *unmeasured])
+    accuracies = judge_accuracies(settings, trained)
+    control, tilted = judge_control(settings, pairs)
+    outcome, why = _outcome(settings, verdicts, accuracies, tilted)
+    return Decision(outcome, why, verdicts, accuracies, detectable_slowdowns(settings, pairs, names), control)
+
+
+def judge_control(settings: Settings, pairs: Sequence[Pair]) -> tuple[tuple[float, float, float], bool]:
+    """The control's ratio with its interval, and whether the machine favoured a side: two-sided, at alpha, and by more
+    than what routes a benchmark; in the stages that can fail, if there are any.
+    """
+    deciding = _of(pairs, "confirm", "extend") or _of(pairs, "screen")
+    d = differences(deciding, [CONTROL])
+    d = d[~np.isnan(d).any(axis=1)]
+    if not len(d):
+        return (math.nan, math.nan, math.nan), True
+    shift = hodges_lehmann(d[:, 0])
+    p = 2 * min(float(sign_flip_max_t(d)[0]), float(sign_flip_max_t(-d)[0]))
+    tilted = p <= settings.alpha and abs(shift.value) > math.log1p(settings.routing)
+    return (math.exp(shift.value), math.exp(shift.low), math.exp(shift.high)), tilted
+
+
+def _outcome(
+    settings: Settings, verdicts: Sequence[Verdict], accuracies: Sequence[Mapping[str, Any]], tilted: bool
+) -> tuple[str, str]:
+    def named(*kinds: str) -> list[str]:
+        return [f"{one.name} {one.verdict}" for one in verdicts if one.verdict in kinds]
+
+    # What is gone, broken or learns worse is so on any machine; only times need a quiet one.
+    broken = named(FAILED, MISSING)
+    broken += [f"accuracy of {one['name']} {one['verdict']}" for one in accuracies if one["verdict"] in (WORSE, FAILED)]
+    if tilted and not broken:
+        return NO_VERDICT, "the control, which no revision changes, differs between the sides: the machine is not quiet"
+    if worse := [*([] if tilted else named(SLOWER)), *broken]:
+        return REGRESSION, "; ".join(worse)
+    compared = sum(bool(one.base_s) for one in verdicts)
+    if not compared:
+        return NO_VERDICT, "nothing could be compared"
+    if unknown := named(UNKNOWN):
+        return (NO_VERDICT if settings.strict else PASS), f"{len(unknown)} inconclusive: {'; '.join(unknown)}"
+    return PASS, f"{compared} compared, none slower"
+
+
+def detectable_slowdowns(settings: Settings, pairs: Sequence[Pair], names: Sequence[str]) -> tuple[float, float]:
+    """The slowdown that a run with this noise fails with 90 % power: of the median benchmark, and of the noisiest.
+
+    Three hurdles have to be taken, and the highest counts: the screen's median above the routing threshold, the
+    test significant, and the estimate at least the floor.
+    """
+    z = 1.2816  # the standard normal's 90 % point
+    found = []
+    for name in names:
+        d = differences(pairs, [name])[:, 0]
+        d = d[~np.isnan(d)]
+        if len(d) < 2:
+            continue
+        spread = float(d.std(ddof=1))
+        alpha = settings.alpha * TIMING_SHARE * FIRST_LOOK
+        found.append(
+            max(
+                math.log1p(settings.routing_of(name)) + z * spread * math.sqrt(math.pi / 2 / settings.screen_pairs),
+                minimum_detectable_effect(spread, settings.confirm_pairs, 1, alpha, POWER),
+                math.log1p(settings.floor_of(name)) + z * spread * math.sqrt(math.pi / 3 / settings.confirm_pairs),
+            )
+        )
+    if not found:
+        return math.nan, math.nan
+    return math.expm1(float(np.median(found))), math.expm1(max(found))

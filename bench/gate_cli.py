@@ -1,0 +1,104 @@
+"""`lenet-bench gate`: arguments in, the verdict out, and an exit code: 0 pass, 1 regression, 2 bad input, 3 no verdict.
+
+Part of the command line, as `bench.cli` is, which it is added to; nothing is computed here.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from bench.gate_run import Gate
+
+gate_app = typer.Typer(invoke_without_command=True, add_completion=False, rich_markup_mode=None)
+
+Share = Annotated[float | None, typer.Option(min=0.0, max=1.0)]
+Pairs = Annotated[int | None, typer.Option(min=1)]
+File = Annotated[Path | None, typer.Option(metavar="FILE")]
+
+
+@gate_app.callback()
+def gate(
+    context: typer.Context,
+    base: Annotated[
+        str | None, typer.Option(metavar="REV", help="Compared with where head left it. Default: the main branch.")
+    ] = None,
+    head: Annotated[str, typer.Option(metavar="REV", help="A revision, or . for the working tree as it is.")] = ".",
+    only: Annotated[list[str] | None, typer.Option(help="Only benchmarks of this name or pattern; repeatable.")] = None,
+    experiment: Annotated[Path, typer.Option(help="The benchmarks' file in the checkout.")] = Path(
+        "experiments/gate.toml"
+    ),
+    pytest: Annotated[
+        str,
+        typer.Option(metavar="PATH", help="A pytest-benchmark suite in the checkout instead: tests/benchmarks."),
+    ] = "",
+    alpha: Annotated[float | None, typer.Option(help="Chance of failing a change that does nothing (0.01).")] = None,
+    floor: Annotated[float | None, typer.Option(help="A smaller slowdown never fails (0.02).")] = None,
+    tolerance: Annotated[float | None, typer.Option(help="What a pass rules out (0.05).")] = None,
+    screen_pairs: Pairs = None,
+    confirm_pairs: Pairs = None,
+    extend_pairs: Annotated[int | None, typer.Option(min=0, hidden=True)] = None,
+    alternations: Annotated[int | None, typer.Option(min=1, hidden=True)] = None,
+    block_ms: Annotated[float | None, typer.Option(min=0.1, hidden=True)] = None,
+    allow_removed: Annotated[bool, typer.Option("--allow-removed", help="Benchmarks may disappear.")] = False,
+    allow_dependency_change: Annotated[
+        bool, typer.Option("--allow-dependency-change", help="Give base an environment of its own.")
+    ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="What is inconclusive withholds the pass (exit 3).")] = False,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Refuse while another measurement runs here.")] = False,
+    results: Annotated[Path, typer.Option(envvar="LENET_BENCH_RESULTS")] = Path("results"),
+    data_root: Annotated[Path | None, typer.Option(help="Where data sets are; digits need none.")] = None,
+) -> None:
+    """Compares two revisions: is one slower, or does it learn worse? Exit 0 pass, 1 regression, 3 no verdict."""
+    if context.invoked_subcommand:
+        return
+    from rich.console import Console
+
+    from bench.gate_run import Request, execute
+    from bench.progress import TerminalWatcher
+    from lenet.files import data_root as find_data_root
+
+    given = {
+        "alpha": alpha, "floor": floor, "tolerance": tolerance, "screen_pairs": screen_pairs,
+        "confirm_pairs": confirm_pairs, "extend_pairs": extend_pairs, "alternations": alternations,
+        "block_ms": block_ms, "allow_removed": allow_removed or None, "strict": strict or None,
+    }  # fmt: skip
+    request = Request(
+        start=Path.cwd(), base=base, head=head, results=results, data_root=find_data_root(data_root),
+        experiment=experiment, pytest=pytest, only=only or [], wait=not no_wait,
+        allow_dependency_change=allow_dependency_change,
+        changes={name: value for name, value in given.items() if value is not None},
+    )  # fmt: skip
+    with TerminalWatcher(Console(stderr=True)) as watcher:
+        folder, done = execute(request, watcher)
+    finish(done, folder)
+
+
+@gate_app.command()
+def analyse(file: Annotated[Path, typer.Argument(help="A gate's folder or its gate.json.")]) -> None:
+    """Judges stored pairs again: the same file gives the same verdict."""
+    from bench.gate_run import read_gate
+
+    finish(read_gate(file), None)
+
+
+def finish(done: Gate, folder: Path | None) -> NoReturn:
+    """Prints the verdict; beside a fresh gate's pairs it is written down as Markdown too."""
+    from bench.formats.markdown import write_markdown
+    from bench.formats.text import write_text
+    from bench.gate import NO_VERDICT, PASS, REGRESSION
+    from bench.gate_report import append_job_summary, make_header
+
+    decision = done.decide()
+    header = make_header(done, decision)
+    if folder:
+        (folder / "gate.md").write_text(write_markdown(header, decision.verdicts), encoding="utf-8")
+        append_job_summary(header, decision)
+    print(write_text(header, decision.verdicts), end="")
+    if folder:
+        print(f"files: {folder}/")
+    sys.exit({PASS: 0, REGRESSION: 1, NO_VERDICT: 3}[decision.outcome])

@@ -1,0 +1,96 @@
+"""The files that verdicts are written to: the options that name them, shared by every command that judges, and the
+writing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bench.record import RecordError
+
+if TYPE_CHECKING:
+    from bench.verdict import Verdict
+
+JsonFile = Annotated[
+    Path | None,
+    typer.Option("--json", metavar="FILE", help="Everything, as JSON. '-' is standard output, here and below."),
+]
+MarkdownFile = Annotated[Path | None, typer.Option("--markdown", metavar="FILE", help="A table for a pull request.")]
+JunitFile = Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="JUnit XML, for CI systems.")]
+GithubActionFile = Annotated[
+    Path | None,
+    typer.Option("--github-action-benchmark", metavar="FILE", help="For its tool 'customSmallerIsBetter'."),
+]
+BencherFile = Annotated[Path | None, typer.Option("--bencher", metavar="FILE", help="Bencher Metric Format.")]
+PytestBenchmarkFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--pytest-benchmark", metavar="FILE", help="What `pytest-benchmark compare` reads; the base goes to FILE-base."
+    ),
+]
+
+SUMMARY_LIMIT = 1_000_000  # bytes; GitHub drops a job's summary above 1024 KiB
+
+
+def write_files(header: Mapping[str, Any], verdicts: Sequence[Verdict], files: Mapping[str, Path | None]) -> None:
+    """Writes the formats that were asked for, and the Markdown to `$GITHUB_STEP_SUMMARY` where that is set.
+
+    **Arguments:**
+
+    - `files`: a path, `-` or None for `json`, `markdown`, `junit`, `github_action_benchmark`, `bencher`,
+      `pytest_benchmark`. With the last, `out.json` holds the head and `out-base.json` the base.
+
+    Raises `RecordError`.
+    """
+    from bench.formats.bencher import write_bencher
+    from bench.formats.github_action import write_github_action_benchmark
+    from bench.formats.junit import write_junit
+    from bench.formats.markdown import write_markdown
+    from bench.formats.own_json import write_json
+    from bench.formats.pytest_benchmark import write_pytest_benchmark
+
+    writers = {
+        "json": write_json,
+        "markdown": write_markdown,
+        "junit": write_junit,
+        "github_action_benchmark": write_github_action_benchmark,
+        "bencher": write_bencher,
+        "pytest_benchmark": write_pytest_benchmark,
+    }
+    for name, path in files.items():
+        if path is not None:
+            _write(path, writers[name](header, verdicts))
+    path = files.get("pytest_benchmark")
+    if path is not None and str(path) != "-":
+        _write(path.with_name(f"{path.stem}-base{path.suffix}"), write_pytest_benchmark(header, verdicts, side="base"))
+    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+        _append(Path(summary), write_markdown(header, verdicts))
+
+
+def _write(path: Path, text: str) -> None:
+    text = text.encode(errors="replace").decode()  # half a character, cut out of some worker's last words
+    if str(path) == "-":
+        print(text, end="")
+        return
+    try:
+        temporary = path.with_name(path.name + ".part")
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        raise RecordError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def _append(path: Path, text: str) -> None:
+    encoded = text.encode(errors="replace")
+    if len(encoded) > SUMMARY_LIMIT:
+        encoded = encoded[:SUMMARY_LIMIT].rpartition(b"\n")[0] + b"\n\n(cut; the whole is in the files)\n"
+    try:
+        with path.open("ab") as file:
+            file.write(encoded)
+    except OSError as error:
+        raise RecordError(f"{path}: cannot be written ({error.strerror})") from error
