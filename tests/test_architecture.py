@@ -31,8 +31,8 @@ LAYERS = (
     (
         "bench.draws", "bench.experiment", "bench.formats.bencher", "bench.formats.github_action",
         "bench.formats.junit", "bench.formats.markdown", "bench.formats.own_json", "bench.formats.pytest_benchmark",
-        "bench.formats.text", "bench.launch", "bench.log_time", "bench.pair_worker", "bench.progress", "bench.rejection",
-        "bench.server",
+        "bench.formats.text", "bench.launch", "bench.log_time", "bench.pair_worker", "bench.progress",
+        "bench.rejection", "bench.server",
         "bench.timing", "bench.weights",
     ),
     (
