@@ -133,13 +133,14 @@ def judge_order(claim: Claim, records: Mapping[str, Sequence[Record]]) -> Findin
             continue
         difference = paired_difference(found[1], found[0], claim.measure, 1 - ALPHA / len(claim.pairs))
         if not difference.low > 0:
-            doubtful.append(f"{found[0].name} against {found[1].name}: {signed(difference)}")
+            reverse = " (the reverse)" if difference.high < 0 else ""
+            doubtful.append(f"{found[0].name} against {found[1].name}: {signed(difference)}{reverse}")
         if worst is UNKNOWN or not difference.low >= worst.low:
             worst = difference
     if missing:
         return Finding(claim, worst, NOT_RUN, "; ".join(dict.fromkeys(missing)))
     if doubtful:
-        return Finding(claim, worst, NOT_REPRODUCED, "not significant: " + "; ".join(doubtful))
+        return Finding(claim, worst, NOT_REPRODUCED, "not shown: " + "; ".join(doubtful))
     return Finding(claim, worst, REPRODUCED, f"{len(claim.pairs)} pairs" if len(claim.pairs) > 1 else "")
 
 

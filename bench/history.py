@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.claims import NOT_RUN, REPRODUCED, Finding, signed
-from bench.plots import COLOURS, QUIET, STYLE, draw_rejection
+from bench.claims import NOT_REPRODUCED, NOT_RUN, REPRODUCED, Finding, signed
+from bench.plots import COLOURS, QUIET, STYLE, draw_rejection, shorten
 from bench.rejection import ranked_seeds
 from bench.statistics import mean_interval
 from bench.table import escape_cell
@@ -135,7 +135,7 @@ def draw_pictures(folder: Path, findings: Sequence[Finding], runs: Mapping[str, 
     figures = [f for f in findings if f.claim.published is not None and f.ours.n]
     drawings: list[tuple[str, str, tuple[float, float], Any]] = []
     if figures:
-        caption = "Published figures (open) and ours with 95 % intervals (filled)"
+        caption = "Published figures (open) and ours with 95 % intervals: green reproduced, orange not, grey not judged"
         size = (8.4, 1.2 + 0.3 * len(figures))
         drawings.append(("history_figures", caption, size, lambda f: draw_figures(f, figures)))
     for name, caption in (
@@ -167,12 +167,13 @@ def draw_figures(figure: Figure, findings: Sequence[Finding]) -> None:
     axes = figure.subplots()
     for place, finding in enumerate(findings):
         ours = finding.ours
-        colour = COLOURS[2] if finding.verdict == REPRODUCED else COLOURS[3] if not finding.note else QUIET
+        colour = {REPRODUCED: COLOURS[2], NOT_REPRODUCED: COLOURS[3]}.get(finding.verdict, QUIET)
         bounds = [[max(0.0, ours.value - ours.low)], [max(0.0, ours.high - ours.value)]]
         error = None if math.isnan(ours.low) else bounds
         axes.errorbar([ours.value], [place], xerr=error, fmt="o", ms=5, lw=1.2, color=colour)
         axes.plot([finding.claim.published or 0.0], [place], "o", ms=7, mfc="none", mec="black")
     axes.set_xscale("log")
+    axes.set_ylim(-0.6, len(findings) - 0.4)
     axes.set_yticks(range(len(findings)), [finding.claim.text for finding in findings], fontsize=8)
     axes.invert_yaxis()
     axes.set_xlabel("percent")
@@ -190,6 +191,7 @@ def draw_errors(figure: Figure, run: Run) -> None:
         axes.plot(np.array(errors), np.full(len(errors), place), "o", ms=3, color=QUIET, alpha=0.4)
         bounds = None if math.isnan(mean.low) else [[mean.value - mean.low], [mean.high - mean.value]]
         axes.errorbar([mean.value], [place], xerr=bounds, fmt="o", ms=6, lw=1.5, color=COLOURS[0])
-    axes.set_yticks(range(len(records)), [record.name for record in records], fontsize=8)
+    axes.set_ylim(-0.6, len(records) - 0.4)
+    axes.set_yticks(range(len(records)), [shorten(record.name) for record in records], fontsize=8)
     axes.invert_yaxis()
     axes.set_xlabel("test error (%): each seed, and the mean with its 95 % interval")

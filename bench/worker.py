@@ -172,7 +172,7 @@ def train(task: dict[str, Any], emit: Emit) -> None:
             "network": network,
             "data_digest": digest(trial.recipe.data, root),
         }
-        if task.get("weights") and result.status == "ok":
+        if task.get("weights") and variant.is_network and result.status == "ok":
             torch.save({name: value.cpu() for name, value in model.state_dict().items()}, task["weights"])
     except Exception as error:
         message |= {"status": "failed", "cause": classify(error), "reason": describe(error)}
