@@ -1,5 +1,6 @@
 """The methods that are no networks: they learn, they are recorded like networks, and they are not timed."""
 
+import os
 import subprocess
 import sys
 
@@ -35,7 +36,8 @@ def test_a_sweep_records_it_beside_a_network_and_times_the_network_alone(tmp_pat
         "[timing]\nprocesses = 1\nrounds = 1\nbudget_s = 1\n"
     )
     command = [sys.executable, "-m", "bench", "run", str(tmp_path / "both.toml"), "--no-track", "--results"]
-    ended = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True, check=False)
+    apart = os.environ | {"TMPDIR": str(tmp_path)}  # its own lock: no waiting for other sweeps of this machine
+    ended = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True, check=False, env=apart)
     assert ended.returncode == 0, ended.stderr + ended.stdout
     run = Run.open(next((tmp_path / "both").iterdir()))
     network, method = run.records()
