@@ -16,11 +16,11 @@ LAYERS = (
     ("bench.tracking_cli",),
     ("bench.imported", "bench.tracking_worker"),
     ("bench.gate_cli", "bench.tracking"),
-    ("bench.compare_cli", "bench.gate_report", "bench.products", "bench.sweep_run"),
+    ("bench.compare_cli", "bench.gate_report", "bench.self_test", "bench.products", "bench.sweep_run"),
     ("bench.gate_run", "bench.model", "bench.page", "bench.replica", "bench.sending", "bench.sources"),
     (
         "bench.baseline", "bench.compare", "bench.entry", "bench.forkserver", "bench.gate", "bench.plots",
-        "bench.instructions", "bench.pytest_suite", "bench.report", "bench.runner",
+        "bench.injection", "bench.instructions", "bench.pytest_suite", "bench.report", "bench.runner",
     ),
     (
         "bench.doctor", "bench.effects", "bench.gate_accuracy", "bench.pairs", "bench.runs", "bench.side",
@@ -33,9 +33,9 @@ LAYERS = (
         "bench.progress", "bench.server", "bench.timing", "bench.weights",
     ),
     (
-        "bench.collector", "bench.formats", "bench.formats.numbers", "bench.instructions_worker", "bench.machine",
-        "bench.pytest_worker",
-        "bench.record", "bench.statistics", "bench.store", "bench.trees", "bench.trial", "bench.verdict",
+        "bench.collector", "bench.formats", "bench.formats.numbers", "bench.injection_worker",
+        "bench.instructions_worker", "bench.machine", "bench.pytest_worker", "bench.record", "bench.statistics",
+        "bench.store", "bench.trees", "bench.trial", "bench.verdict",
     ),
     ("bench", "lenet"),
     ("lenet.networks", "lenet.training"),
@@ -69,8 +69,8 @@ HOMES = {
 
 ONLY_INSIDE_FUNCTIONS = {"torchvision", "sklearn", "mlflow", "matplotlib", "jinja2"}
 ENTRY_POINTS = {
-    "bench.__main__", "bench.cli", "bench.forkserver", "bench.gate_cli", "bench.instructions_worker",
-    "bench.pair_worker", "bench.pytest_worker", "bench.tracking_worker", "bench.worker", "lenet.vision",
+    "bench.__main__", "bench.cli", "bench.forkserver", "bench.gate_cli", "bench.injection_worker",
+    "bench.instructions_worker", "bench.pair_worker", "bench.pytest_worker", "bench.tracking_worker", "bench.worker", "lenet.vision",
 }  # fmt: skip
 """Modules that are run as commands, and may therefore end the process."""
 
