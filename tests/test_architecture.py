@@ -70,7 +70,8 @@ HOMES = {
 ONLY_INSIDE_FUNCTIONS = {"torchvision", "sklearn", "mlflow", "matplotlib", "jinja2"}
 ENTRY_POINTS = {
     "bench.__main__", "bench.cli", "bench.forkserver", "bench.gate_cli", "bench.injection_worker",
-    "bench.instructions_worker", "bench.pair_worker", "bench.pytest_worker", "bench.tracking_worker", "bench.worker", "lenet.vision",
+    "bench.instructions_worker", "bench.pair_worker", "bench.pytest_worker", "bench.tracking_worker", "bench.worker",
+    "lenet.vision",
 }  # fmt: skip
 """Modules that are run as commands, and may therefore end the process."""
 
