@@ -64,7 +64,7 @@ def pyperf(screen: Pairs, name: str) -> bool:
 
 
 def asv(screen: Pairs, name: str) -> bool:
-    """`continuous`: two rounds interleaved, five samples each; ratio of medians above 1.1, Mann-Whitney U below 0.002."""
+    """`continuous`: two rounds interleaved, five samples each; medians' ratio above 1.1, Mann-Whitney p below 0.002."""
     base, head = ([value for pair in screen[:2] for value in seconds(pair, name, side, 5)] for side in (0, 1))
     try:
         import asv as package

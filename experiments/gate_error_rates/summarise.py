@@ -93,9 +93,8 @@ def write_readme(folder: Path, runs: list[Run], broken: list[Run]) -> None:
         found = share(count_found(some, OURS), len(some))
         lines.append(f"| {size:.0%} slower is found{note} | {len(some)} | {found} | {TARGETS[size]:.0%} |")
     every = [run for some in slowed.values() for run in some]
-    errors = [
-        run["verdicts"][run["victim"]][1] - 1 - run["share"] for run in every if run["verdicts"][run["victim"]][1]
-    ]
+    judged = [(run, run["verdicts"].get(run["victim"], [None, None])[1]) for run in every]
+    errors = [ratio - 1 - run["share"] for run, ratio in judged if ratio]
     lines += [
         f"| another benchmark is called slower | {len(every)} | {share(count_wrong(every, OURS), len(every))} | none |",
         "", "Estimate less true share of the extra work, in points: "
@@ -111,8 +110,8 @@ def write_readme(folder: Path, runs: list[Run], broken: list[Run]) -> None:
     lines += [
         "", "## The rules of other tools on the same blocks", "",
         "From the eight screening pairs, interleaved and in fresh processes, which is kinder to most of them than "
-        "their own sampling; see `experiments/gate_error_rates/peers.py` for what each is given. A false alarm is any of the "
-        "suite's benchmarks called slower on equal code.", "",
+        "their own sampling; see `experiments/gate_error_rates/peers.py` for what each is given. A false alarm is any "
+        "of the suite's benchmarks called slower on equal code.", "",
         "| rule | from | false alarm on equal code | "
         + " | ".join(f"{size:.0%} found" for size in slowed) + " | another called slower |",
         "|---|---|---" + "|---" * len(slowed) + "|---|",
