@@ -6,7 +6,8 @@ import sys
 
 def main() -> None:
     """Runs `bench.cli`."""
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    # Not by raising SIGINT, which a shell makes its background jobs ignore.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         from bench.cli import main as run_cli
 

@@ -10,6 +10,7 @@ it still has one thread.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import selectors
@@ -26,11 +27,7 @@ def main() -> int:
     die_with_parent()
     control = socket.socket(fileno=int(sys.argv[1]))
     os.dup2(2, 1)
-    # The imports that the children need not pay for; building an optimiser imports torch._dynamo, which takes 1.6 s.
-
-    import lenet.networks
-    import lenet.training  # noqa: F401  # as the two above: to have them, not to use them
-
+    preload()
     wake_read, wake_write = os.pipe()
     os.set_blocking(wake_write, False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -72,6 +69,12 @@ def main() -> int:
                 os.killpg(pid, signal.SIGKILL)
 
 
+def preload() -> None:
+    """Imports what the children would otherwise pay for, a second each: building an optimiser imports torch._dynamo."""
+    for name in ("torch._dynamo", "lenet.networks", "lenet.training"):
+        importlib.import_module(name)
+
+
 def _reply(control: socket.socket, message: dict[str, Any]) -> None:
     control.sendall((json.dumps(message) + "\n").encode())
 
@@ -82,11 +85,12 @@ def _prepare(request: dict[str, Any]) -> dict[str, Any]:
 
     from lenet.data import prepare
     from lenet.files import digest
+    from lenet.variant import Form
 
     try:
         load_extensions(request["extensions"])
-        for name, input_size in request["data"]:
-            prepare(name, Path(request["data_root"]), input_size=input_size, download=request["download"])
+        for name, form in request["data"]:
+            prepare(name, Path(request["data_root"]), form=Form(**form), download=request["download"])
             digest(name, Path(request["data_root"]))  # once here instead of in every child
     except Exception as error:
         return {"kind": "prepared", "error": describe(error)}

@@ -43,7 +43,7 @@ def load_judge(name: str) -> ModuleType:
 pair_worker, collector = load_judge("pair_worker"), load_judge("collector")
 
 
-def main() -> int:
+def main() -> None:
     """Runs pytest in the judged tree until the parent has asked for everything."""
     commands, emit = pair_worker.open_channel()
     task = json.loads(commands.readline())
@@ -53,16 +53,26 @@ def main() -> int:
     if not side.has_failed and code in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
         sys.stdout.flush()
         os.ftruncate(2, 0)  # what pytest prints of tests that pass is nothing to keep
-    return 0 if side.was_reached else code
+    pair_worker.leave(0 if side.was_reached else code)
 
 
 def arguments(task: Mapping[str, Any]) -> list[str]:
-    """pytest's command line: the suite's own settings hold, but nothing may end, split or trace the run."""
+    """pytest's command line: the suite's own settings hold, but nothing may end, split or trace the run, and its
+    temporary files go with the trees.
+    """
     loaded = set() if os.environ.get("PYTEST_DISABLE_PLUGIN_AUTOLOAD") else {
         entry.name for entry in importlib.metadata.entry_points(group="pytest11")
     }  # fmt: skip
     switches = [switch for name, options in SWITCHES.items() if name in loaded for switch in options]
-    return ["-q", "--maxfail=0", *switches, f"--rootdir={task['link']}", str(Path(task["link"]) / task["path"])]
+    link = task["link"]
+    return [
+        "-q",
+        "--maxfail=0",
+        *switches,
+        f"--rootdir={link}",
+        f"--basetemp={link}-temporary",
+        f"{link}/{task['path']}",
+    ]
 
 
 class Side:
@@ -279,4 +289,4 @@ def seed_generators(seed: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -20,7 +20,7 @@ from lenet.training import TrainingStep
 
 WARMUP_MIN_STEPS = 5
 WARMUP_MIN_S = 0.1
-WARMUP_MAX_S = 1.0
+WARMUP_MAX_S = 0.3  # on a noisy machine the speed never settles; longer waiting would only cost processes
 STABLE_SHARE = 0.05  # two successive warm-up blocks closer than this count as stable
 MAX_ITERATIONS = 100_000
 

@@ -20,7 +20,7 @@ from bench import sweep_run
 from bench.entry import sweep_entry
 from bench.record import RecordError, Run
 from bench.store import Store, TrackingError, open_store
-from bench.tracking import examine, later, replicate
+from bench.tracking import later, replicate, sync
 from bench.views import make_links
 
 NICENESS = 10  # it shares the machine with the training of the sweep
@@ -41,10 +41,10 @@ class Session:
         self._store: Store | None = None
         self._begun: list[str] = []
 
-    def store(self, *, create: bool = True) -> Store:
+    def store(self) -> Store:
         """The open store. Raises `TrackingError`."""
-        if self._store is None or (create and not self._store.experiment_id):
-            opened = open_store(self._uri, self._results, create=create, patience_s=self._patience_s)
+        if self._store is None:
+            opened = open_store(self._uri, self._results, patience_s=self._patience_s)
             self._store = self._stack.enter_context(opened)
         return self._store
 
@@ -63,7 +63,8 @@ class Session:
         run = Run.open(Path(request["run"]))
         table = make_table(run)
         if request["dry_run"]:
-            return {"kind": "done", "text": str(examine(self.store(create=False), run, table=table)), "links": []}
+            would = sync(run, self._uri, table=table, dry_run=True, patience_s=self._patience_s)
+            return {"kind": "done", "text": str(would), "links": []}
         store, artifacts = self.store(), [Path(path) for path in request["artifacts"]]
         result = replicate(store, run, table=table, artifacts=artifacts, on_progress=tell_progress())
         self._begun = [run_id for run_id in self._begun if run_id != result.parent_run_id]

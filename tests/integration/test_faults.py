@@ -219,6 +219,16 @@ def test_interrupted_at_any_moment_and_resumed(cli, undisturbed, stop):
     assert len(list(cli.results.glob("small/*"))) == 1
 
 
+def test_a_background_job_that_ignores_interrupts_can_be_terminated(cli):
+    ignore = lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)  # noqa: E731  # what a shell does for `command &`
+    process = cli.start("run", "small.toml", "--no-track", preexec_fn=ignore)
+    wait_until(lambda: cli.parts() >= 1)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, out + err
+    assert "--resume" in one_line(err)
+
+
 def test_a_killed_training_worker_costs_its_trial_and_a_resume_mends_it(cli):
     process = cli.start("run", "small.toml", "--no-track", "--set", "activation=relu,sleepy", "--jobs", "1")
 

@@ -1,0 +1,97 @@
+"""Kills and a bad network, many times: is a trial ever lost or doubled? `python tests/benchmarks/tracking_faults.py`.
+
+A sync of 16 trials into an sqlite store is killed (SIGKILL) at random moments; and syncs to an MLflow server go through
+a proxy that loses, repeats and breaks a quarter of the answers. At the end each store is compared with an undisturbed
+one.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parents[2])]
+
+from faulty_proxy import FaultyProxy
+from tracked_run import make_run, make_table, snapshot
+
+from bench.tracking import TrackingError, resolve_uri, serve, sync
+
+AXES = {"activation": ["relu", "tanh"], "batch_size": [8, 16, 24, 32, 40, 48, 56, 64]}
+
+
+def compare(name, held, expected):
+    """Says how many trials are lost and doubled, and whether all else is equal too."""
+    names, wanted = [one[0] for one in held], [one[0] for one in expected]
+    lost = sum(max(0, wanted.count(one) - names.count(one)) for one in set(wanted))
+    doubled = sum(max(0, names.count(one) - wanted.count(one)) for one in set(names))
+    print(
+        f"{name}: {lost} lost, {doubled} duplicated, identical to an undisturbed store: {held == expected}", flush=True
+    )
+    return held == expected
+
+
+def kill(folder, kills, seed):
+    """Kills syncs."""
+    run = make_run(folder / "kills" / "r1", AXES)
+    uri, quiet = resolve_uri(None, folder / "kills"), resolve_uri(None, folder / "quiet")
+    sync(run, quiet, table=make_table(run))
+    command = [
+        sys.executable,
+        str(Path(__file__).parents[1] / "sync_and_kill.py"),
+        run.path,
+        uri,
+        str(kills),
+        str(seed),
+    ]
+    began = time.monotonic()
+    partial = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    print(f"{kills} kills in {time.monotonic() - began:.0f} s, {partial} of them left a part of the run", flush=True)
+    sync(run, uri, table=make_table(run), patience_s=30)
+    return compare("kills", snapshot(uri), snapshot(quiet))
+
+
+def disturb(folder, syncs, seed):
+    """Syncs through the proxy, each time after some damage to what the store holds."""
+    uri, quiet = resolve_uri(None, folder / "server"), resolve_uri(None, folder / "calm")
+    run = make_run(folder / "server" / "r1")
+    sync(run, quiet, table=make_table(run))
+    failed, met = 0, 0
+    with serve(uri, port=0) as server:
+        sync(run, server.url, table=make_table(run), patience_s=30)
+        from mlflow import MlflowClient
+
+        client = MlflowClient(server.url)
+        for number in range(syncs):
+            children = client.search_runs(["1"], "tags.`bench.role` = 'trial'")
+            for one in children[number % 2 :: 2]:
+                client.delete_run(one.info.run_id)
+            with FaultyProxy(server.url, 0.25, seed + number) as proxy:
+                try:
+                    sync(run, proxy.url, table=make_table(run), patience_s=5)
+                except TrackingError:
+                    failed += 1
+                met += sum(proxy.met.values())
+        print(
+            f"{syncs} syncs through the proxy met {met} faults; {failed} gave up and were left to the next", flush=True
+        )
+        sync(run, server.url, table=make_table(run), patience_s=30)
+        return compare("network", snapshot(server.url), snapshot(quiet))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--syncs", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        same = [kill(Path(folder), options.kills, options.seed)] if options.kills else []
+        same += [disturb(Path(folder), options.syncs, options.seed)] if options.syncs else []
+    return 0 if all(same) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
