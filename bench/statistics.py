@@ -271,6 +271,12 @@ def hodges_lehmann(differences: Array, confidence: float = 0.95) -> Estimate:
     return Estimate(float(np.median(means)), float(means[dropped - 1]), float(means[len(means) - dropped]), n)
 
 
+def spread(differences: Array) -> float:
+    """The standard deviation of d from pair to pair, NaN dropped; NaN with fewer than two."""
+    values = differences[~np.isnan(differences)]
+    return float(values.std(ddof=1)) if len(values) > 1 else math.nan
+
+
 def upper_bound(differences: Array, alpha: float = 0.05) -> float:
     """The largest slowdown, on the log scale, that these pairs do not rule out: a one-sided bound at 1 - alpha.
 

@@ -16,11 +16,11 @@ LAYERS = (
     ("bench.tracking_cli", "bench.tracking_worker"),
     ("bench.imported", "bench.products"),
     ("bench.gate_cli", "bench.page", "bench.tracking"),
-    ("bench.compare_cli", "bench.gate_report", "bench.report", "bench.sweep_run"),
+    ("bench.compare_cli", "bench.gate_report", "bench.report", "bench.self_test", "bench.sweep_run"),
     ("bench.gate_run", "bench.history", "bench.model", "bench.replica", "bench.sending", "bench.sources"),
     (
-        "bench.baseline", "bench.compare", "bench.entry", "bench.forkserver", "bench.gate", "bench.instructions",
-        "bench.plots", "bench.pytest_suite", "bench.runner",
+        "bench.baseline", "bench.compare", "bench.entry", "bench.forkserver", "bench.gate", "bench.injection",
+        "bench.instructions", "bench.plots", "bench.pytest_suite", "bench.runner",
     ),
     (
         "bench.claims", "bench.doctor", "bench.effects", "bench.gate_accuracy", "bench.pairs", "bench.runs",
@@ -34,8 +34,9 @@ LAYERS = (
         "bench.progress", "bench.rejection", "bench.server", "bench.timing", "bench.weights",
     ),
     (
-        "bench.collector", "bench.formats", "bench.formats.numbers", "bench.instructions_worker", "bench.machine",
-        "bench.pytest_worker", "bench.record", "bench.statistics", "bench.store", "bench.trees", "bench.trial",
+        "bench.collector", "bench.formats", "bench.formats.numbers", "bench.injection_worker",
+        "bench.instructions_worker", "bench.machine", "bench.pytest_worker", "bench.record",
+        "bench.statistics", "bench.store", "bench.trees", "bench.trial",
         "bench.verdict",
     ),
     ("bench", "lenet"),
@@ -74,8 +75,9 @@ HOMES = {
 
 ONLY_INSIDE_FUNCTIONS = {"torchvision", "sklearn", "mlflow", "matplotlib", "jinja2"}
 ENTRY_POINTS = {
-    "bench.__main__", "bench.cli", "bench.forkserver", "bench.gate_cli", "bench.instructions_worker",
-    "bench.pair_worker", "bench.pytest_worker", "bench.tracking_worker", "bench.worker", "lenet.vision",
+    "bench.__main__", "bench.cli", "bench.forkserver", "bench.gate_cli", "bench.injection_worker",
+    "bench.instructions_worker", "bench.pair_worker", "bench.pytest_worker", "bench.tracking_worker",
+    "bench.worker", "lenet.vision",
 }  # fmt: skip
 """Modules that are run as commands, and may therefore end the process."""
 
