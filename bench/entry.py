@@ -196,7 +196,7 @@ def final_values(row: Row, knobs: Row, axes: Iterable[str]) -> dict[str, float]:
     values = {name: rounded(row.get(column)) for column, name in METRICS.items()}
     for column, name in HALF_WIDTHS.items():
         low, high = rounded(row.get(f"{column}_low")), rounded(row.get(f"{column}_high"))
-        values[name] = rounded((high - low) / 2) if low is not None and high is not None else None
+        values[name] = float(f"{(high - low) / 2:.2g}") if low is not None and high is not None else None
     values |= {f"config/{knob}": rounded(knobs.get(knob)) for knob in axes}
     return {name: value for name, value in values.items() if value is not None}
 

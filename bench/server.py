@@ -23,7 +23,7 @@ from typing import Any
 from bench.store import TrackingError, artifact_root, initialize_sqlite, mask, probe, quiet_environment, sqlite_path
 
 HOST = "127.0.0.1"
-START_S = 90.0
+START_S = 180.0
 STOP_S = 10.0
 
 ENVIRONMENT = {

@@ -55,7 +55,7 @@ class Tracker:
         self._start()
 
     def _start(self) -> None:
-        self._busy, self._buffer = False, b""
+        self._busy, self._buffer, self._running = False, b"", True
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  # closed in __exit__
         self._process = subprocess.Popen(
             WORKER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, start_new_session=True
@@ -78,6 +78,11 @@ class Tracker:
         self._end()
 
     def _end(self) -> None:
+        if not self._running:
+            return
+        self._busy, self._running = False, False
+        with contextlib.suppress(OSError):
+            self._requests.close()
         kill_group(self._process.pid)
         self._process.wait()
         self._selector.close()
@@ -92,8 +97,7 @@ class Tracker:
     def settle(self, limit_s: float = START_LIMIT_S) -> None:
         """Waits until the worker has nothing to do. One that takes longer is ended; `sync` starts another."""
         if self._busy and self._receive(limit_s) is None:
-            self._end()
-            self._start()
+            self._end()  # and no other one before `sync`: its start would fall into the timing
 
     def sync(
         self,
@@ -110,6 +114,8 @@ class Tracker:
         Raises `TrackingError` of one line that says what to run later.
         """
         self.settle(SILENCE_LIMIT_S)
+        if not self._running:
+            self._start()
         request = {"do": "sync", "run": str(run.path), "artifacts": [str(path) for path in artifacts]}
         self._write({**request, "dry_run": dry_run, "model": model, "port": port})
         self._busy = True

@@ -241,7 +241,7 @@ def view_state(run: Run, parent_id: str, metrics: set[str], *, grouped: bool) ->
         "datasetsFilter": [],
         "selectedColumns": columns,
         "columnOrder": columns,
-        "columnWidths": {column: 90 if "/ci95" in column else 112 for column in columns},
+        "columnWidths": {column: 118 if "/ci95_ms" in column else 105 for column in columns},
         "runsHiddenMode": "SHOW_ALL",
         **charts(axes, numeric, metrics, baseline_first=not grouped),
     }

@@ -106,6 +106,17 @@ def test_a_worker_that_dies_is_one_line_and_the_next_sync_mends_it(tmp_path, uri
         assert tracker.sync(run, dry_run=True).text == "4 in agreement (dry run: nothing was written)"
 
 
+def test_a_worker_that_is_not_ready_in_time_does_not_hold_up_the_timing_and_another_syncs(tmp_path, uri, run):
+    with Tracker(uri, tmp_path) as tracker:
+        tracker.open(run)
+        slow = tracker._process.pid
+        tracker.settle(0)
+        assert not Path(f"/proc/{slow}").exists()
+        assert tracker.sync(run, model=False).text == "4 sent"
+        assert tracker._process.pid != slow
+    assert [status for status, _ in sweeps(uri)] == ["FINISHED"]
+
+
 def test_a_server_that_never_answers_is_one_line(tmp_path, run):
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
