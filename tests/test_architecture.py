@@ -35,9 +35,8 @@ LAYERS = (
     ),
     (
         "bench.collector", "bench.formats", "bench.formats.numbers", "bench.injection_worker",
-        "bench.instructions_worker", "bench.machine", "bench.pytest_worker", "bench.record",
-        "bench.statistics", "bench.store", "bench.trees", "bench.trial",
-        "bench.verdict",
+        "bench.instructions_worker", "bench.machine", "bench.pytest_worker", "bench.record", "bench.statistics",
+        "bench.store", "bench.trees", "bench.trial", "bench.verdict",
     ),
     ("bench", "lenet"),
     ("lenet.baselines",),
