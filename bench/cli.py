@@ -277,6 +277,32 @@ def report(name: RunName, results: Results = RESULTS) -> None:
     show(Run.open(find_run(results, name)), console(), None)
 
 
+@app.command()
+def claims(
+    write: Annotated[Path | None, typer.Option(help="Write history.md and its pictures into this folder.")] = None,
+    md: Annotated[bool, typer.Option("--md", help="Markdown.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="JSON.")] = False,
+    results: Results = RESULTS,
+) -> None:
+    """Holds the literature's claims against the newest history_* runs."""
+    from bench import history
+    from bench.claims import find_runs, judge_all, read_claims
+
+    if md and json_:
+        end("claims: --md and --json exclude each other", BAD_INPUT)
+    listed = read_claims()
+    found = find_runs(results, listed)
+    findings = judge_all(listed, found)
+    if md or json_:
+        print(history.markdown_table(findings) if md else history.to_json(findings))
+    else:
+        console().print(history.terminal_table(findings))
+        print(history.summary(findings))
+    if write is not None:
+        for path in history.write_page(write, findings, found):
+            print(path, file=sys.stderr)
+
+
 def print_sync(folder: Run, out: Console, tracker: Tracker, paths: list[Path]) -> None:
     """Sends a sweep that has ended; a store that fails is a warning, since the records are there."""
     from bench.store import TrackingError

@@ -47,8 +47,14 @@ METRICS = {
         for column, metric in (("ms", "ms"), ("ms_low", "ms_low"), ("ms_high", "ms_high"),
                                ("images_per_s", "images_per_s"), ("gflops_per_s", "gflops_per_s"))
     },
+    **{
+        f"reject_{measure}_{target}{bound}": f"rejection/{measure}_{target}{bound}"
+        for measure in ("margin", "confidence") for target in ("1pct", "05pct") for bound in ("", "_low", "_high")
+    },
+    "train_accuracy": "train/accuracy",
     "parameters": "network/parameters",
     "macs": "network/macs",
+    "connections": "network/connections",
     "peak_memory_mib": "memory/peak_mib",
 }  # fmt: skip
 """Column of the table -> name in MLflow, where everything before the last slash becomes a section of the charts."""
@@ -56,7 +62,7 @@ METRICS = {
 HALF_WIDTHS = {"test_accuracy": "test/ci95", **{f"{phase}_ms": f"{phase}/ci95_ms" for phase in PHASES}}
 """Half of the 95 % interval: one narrow column of the UI's table instead of two."""
 
-CURVES = ("train_loss", "validation_loss", "validation_accuracy", "learning_rate")
+CURVES = ("train_loss", "validation_loss", "validation_accuracy", "test_accuracy", "learning_rate")
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c564b", "#7f7f7f", "#bcbd22", "#332288")
 """Told apart by people who see colours differently (Okabe and Ito 2008), and four more for long axes."""

@@ -1,12 +1,14 @@
 """An experiment file: TOML in, a checked `Experiment` and its list of trials out.
 
-`base` x `axes`, with `[[zip]]` (axes that move together), `[[include]]` (trials of their own) and `[[exclude]]`.
+`base` x `axes`, with `[[zip]]` (axes that move together), `[[include]]` (trials of their own, which may have a `name`)
+and `[[exclude]]`.
 Unknown keys and values are refused with the nearest right name. This module runs nothing and imports no torch.
 """
 
 from __future__ import annotations
 
 import itertools
+import json
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -210,6 +212,7 @@ def _place(key: str) -> str:
 
 
 def _unfold(file: _File, path: Path | None) -> Experiment:
+    file, labels = _take_names(file)
     groups = [{knob: values} for knob, values in file.axes.items()] + file.zip
     _check_groups(groups, file.base)
     for section, tables in (("base", [file.base]), ("include", file.include), ("exclude", file.exclude)):
@@ -236,7 +239,7 @@ def _unfold(file: _File, path: Path | None) -> Experiment:
     for knobs in combinations:
         trial = Trial.from_knobs(knobs)
         if trial.key not in trials:
-            name = _name(trial, axes, file)
+            name = labels.get(json.dumps(knobs, sort_keys=True, default=str)) or _name(trial, axes, file)
             trials[trial.key] = NamedTrial(name if name not in taken else f"{name}-{trial.key[:4]}", trial)
             taken.add(name)
     if not trials:
@@ -254,6 +257,19 @@ def _unfold(file: _File, path: Path | None) -> Experiment:
         limits=file.limits,
         extensions=[_resolve_extension(name, path) for name in file.extensions],
     )
+
+
+def _take_names(file: _File) -> tuple[_File, dict[str, str]]:
+    """The file without the names of its included trials, and those names by the trial's knobs."""
+    bare, labels = [], {}
+    for row in file.include:
+        knobs = {knob: value for knob, value in row.items() if knob != "name"}
+        if "name" in row:
+            if not isinstance(row["name"], str) or not row["name"].strip():
+                raise ChoiceError(f"[include]: name: {row['name']!r} is not a name; write some text")
+            labels[json.dumps({**file.base, **knobs}, sort_keys=True, default=str)] = row["name"]
+        bare.append(knobs)
+    return file.model_copy(update={"include": bare}), labels
 
 
 def _check_groups(groups: Sequence[Mapping[str, list[Any]]], base: Knobs) -> None:

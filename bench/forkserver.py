@@ -85,11 +85,12 @@ def _prepare(request: dict[str, Any]) -> dict[str, Any]:
 
     from lenet.data import prepare
     from lenet.files import digest
+    from lenet.variant import Form
 
     try:
         load_extensions(request["extensions"])
-        for name, input_size in request["data"]:
-            prepare(name, Path(request["data_root"]), input_size=input_size, download=request["download"])
+        for name, form in request["data"]:
+            prepare(name, Path(request["data_root"]), form=Form(**form), download=request["download"])
             digest(name, Path(request["data_root"]))  # once here instead of in every child
     except Exception as error:
         return {"kind": "prepared", "error": describe(error)}

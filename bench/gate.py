@@ -25,7 +25,7 @@ import numpy as np
 from bench.gate_accuracy import WORSE, Trained, judge_accuracies
 from bench.gate_settings import FIRST_LOOK, SECOND_LOOK, TIMING_SHARE, Settings, check_settings
 from bench.pairs import CONTROL, Benchmark, Pair
-from bench.statistics import Array, hodges_lehmann, minimum_detectable_effect, sign_flip_max_t, upper_bound
+from bench.statistics import Array, hodges_lehmann, minimum_detectable_effect, sign_flip_max_t, spread, upper_bound
 from bench.verdict import ACCEPTED, FAILED, FASTER, MISSING, NEW, SAME, SLOWER, UNKNOWN, Verdict, in_order
 
 POWER = 0.9
@@ -243,13 +243,13 @@ def detectable_slowdowns(settings: Settings, pairs: Sequence[Pair], names: Seque
         d = d[~np.isnan(d)]
         if len(d) < 2:
             continue
-        spread = float(d.std(ddof=1))
+        scatter = spread(d)
         alpha = settings.alpha * TIMING_SHARE * FIRST_LOOK
         found.append(
             max(
-                math.log1p(settings.routing_of(name)) + z * spread * math.sqrt(math.pi / 2 / settings.screen_pairs),
-                minimum_detectable_effect(spread, settings.confirm_pairs, 1, alpha, POWER),
-                math.log1p(settings.floor_of(name)) + z * spread * math.sqrt(math.pi / 3 / settings.confirm_pairs),
+                math.log1p(settings.routing_of(name)) + z * scatter * math.sqrt(math.pi / 2 / settings.screen_pairs),
+                minimum_detectable_effect(scatter, settings.confirm_pairs, 1, alpha, POWER),
+                math.log1p(settings.floor_of(name)) + z * scatter * math.sqrt(math.pi / 3 / settings.confirm_pairs),
             )
         )
     if not found:

@@ -60,6 +60,9 @@ def gate(
     instructions: Annotated[
         bool, typer.Option("--instructions", help="Counts instructions too (valgrind; minutes): explains, never fails.")
     ] = False,
+    self_test: Annotated[
+        bool, typer.Option("--self-test", help="Tries the gate on this machine: on equal code, then on slowed code.")
+    ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="What is inconclusive withholds the pass (exit 3).")] = False,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Refuse while another measurement runs here.")] = False,
     json_: JsonFile = None,
@@ -92,7 +95,15 @@ def gate(
         changes={name: value for name, value in given.items() if value is not None},
     )  # fmt: skip
     with TerminalWatcher(Console(stderr=True)) as watcher:
-        folder, done = execute(request, watcher)
+        if self_test:
+            from bench.self_test import run_self_test
+
+            lines, right = run_self_test(request, watcher)
+        else:
+            folder, done = execute(request, watcher)
+    if self_test:
+        print("\n".join(lines))
+        sys.exit(0 if right else 3)
     files = {
         "json": json_, "markdown": markdown, "junit": junit, "github_action_benchmark": github_action_benchmark,
         "bencher": bencher, "pytest_benchmark": pytest_benchmark,

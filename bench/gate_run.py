@@ -12,7 +12,7 @@ import itertools
 import json
 import random
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -115,6 +115,13 @@ def execute(request: Request, watcher: Watcher) -> tuple[Path, Gate]:
     """Measures and returns the folder and the gate. Raises `TreesError`, `GateError`, `ExperimentError`, `RecordError`
     or `LaunchError`; whatever was measured until then is in the folder.
     """
+    with open_gate(request, watcher) as trees:
+        return compare_trees(trees, request, watcher)
+
+
+@contextlib.contextmanager
+def open_gate(request: Request, watcher: Watcher) -> Iterator[Trees]:
+    """Both sides of a request, with nothing else timing on this machine meanwhile. Raises as `execute` does."""
     if request.instructions:
         check_valgrind()
         if request.pytest:
@@ -130,7 +137,7 @@ def execute(request: Request, watcher: Watcher) -> tuple[Path, Gate]:
                 packages=("pytest", "pytest-benchmark") if request.pytest else ("torch",),
             ) as trees,
         ):
-            return compare_trees(trees, request, watcher)
+            yield trees
     except BlockingIOError as error:
         raise GateError("another measurement is running on this machine; without --no-wait this one waits") from error
     except OSError as error:

@@ -97,4 +97,9 @@ def _grown(row: Mapping[str, Any]) -> list[str]:
     base, head = ({name: number for name, number in row[side]["functions"]} for side in SIDES)
     growth = {name: head.get(name, 0.0) - base.get(name, 0.0) for name in {*base, *head} if ":0x" not in name}
     largest = sorted(growth, key=lambda name: -growth[name])[:3]
-    return [" ".join(name.rpartition(":")[2].split("(")[0].split())[-80:] for name in largest if growth[name] > 0]
+    return [_shorten(name) for name in largest if growth[name] > 0]
+
+
+def _shorten(function: str) -> str:
+    """`file:void at::(anonymous namespace)::add(at::Tensor)` without the file and the arguments."""
+    return function.partition(":")[2].replace("(anonymous namespace)::", "").partition("(")[0][-80:]

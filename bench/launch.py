@@ -168,9 +168,11 @@ class ForkServer:
         """Tasks submitted and not yet ended."""
         return len(self._jobs)
 
-    def prepare(self, data: list[tuple[str, int]], root: Path, extensions: list[str], *, download: bool) -> str:
-        """Imports the extensions and reads the data sets (name and input size). Returns what is wrong in one line, or
-        "".
+    def prepare(
+        self, data: list[tuple[str, dict[str, Any]]], root: Path, extensions: list[str], *, download: bool
+    ) -> str:
+        """Imports the extensions and reads the data sets (a name and the fields of `lenet.variant.Form` each). Returns
+        what is wrong in one line, or "".
         """
         self._send(
             {"kind": "prepare", "data": data, "data_root": str(root), "extensions": extensions, "download": download}

@@ -14,6 +14,8 @@ from typing import Any
 import pandas as pd
 
 from bench import report
+from bench.history import HEADERS as CLAIM_HEADERS
+from bench.history import cells
 from bench.record import Run
 
 ROWS = 100  # of the ranking at a time; the first of them are in the page also for browsers without scripts
@@ -55,6 +57,8 @@ def write_html(run: Run, table: pd.DataFrame, ranked: pd.DataFrame, plots: list[
         effects=report.effect_rows(effects.levels) if effects else [],
         shares=effects.shares if effects else [],
         share=report.format_share,
+        claim_headers=CLAIM_HEADERS,
+        claims=[cells(finding) for finding in report.findings_of(run)],
         measured=report.how_measured(run, table),
         command=run.experiment.get("command", ""),
     )

@@ -18,6 +18,7 @@ import pandas as pd
 
 from bench.effects import main_effects
 from bench.record import Run
+from bench.rejection import error_curve, ranked_seeds, test_images
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,8 +63,13 @@ def draw_plots(run: Run, table: pd.DataFrame, ranked: pd.DataFrame) -> list[Path
     if len(effects) and effects[["accuracy_difference", "step_ratio"]].notna().any(axis=None):
         height = 1.2 + 0.32 * len(effects) + 0.3 * len(axes)
         pictures.append(("main_effects", (8.4, height), lambda f: draw_effects(f, effects)))
-    if len(learned):
-        pictures.append(("training_curves", (8.4, 3.8), lambda f: draw_curves(f, run, list(learned["key"]))))
+    curved = learned.dropna(subset=["validation_accuracy"]) if learned["train_accuracy"].isna().all() else learned
+    curved = curved[curved["parameters"].notna()]  # what is no network has no passes
+    if len(curved):
+        pictures.append(("training_curves", (8.4, 3.8), lambda f: draw_curves(f, run, list(curved["key"]))))
+    refusing = learned.dropna(subset=["reject_margin_1pct"])
+    if len(refusing):
+        pictures.append(("rejection", (7.2, 4.6), lambda f: draw_rejection(f, run, list(refusing["key"]))))
     if timed["batch_size"].nunique() > 1:
         pictures.append(("throughput", (7.2, 4.2), lambda f: draw_throughput(f, timed, axes)))
     folder = run.path / "plots"
@@ -227,9 +233,12 @@ def draw_curves(figure: Figure, run: Run, keys: Sequence[str]) -> None:
     chosen = list(dict.fromkeys([*keys[: CURVES - 1], keys[-1]]))
     records = {record.key: record for record in run.each() if record.key in chosen}
     drawn: list[float] = []
+    tested = False
     for number, key in enumerate(chosen):
         colour = COLOURS[number % len(COLOURS)]
         for axes, name, scale in ((left, "train_loss", 1.0), (right, "validation_accuracy", 100.0)):
+            if axes is right and any("test_accuracy" in e for seed in records[key].seeds for e in seed.history):
+                name, tested = "test_accuracy", True  # nothing was held back to choose by
             curves = [[np.nan if e[name] is None else e[name] for e in seed.history] for seed in records[key].seeds]
             length = min(map(len, curves), default=0)
             values = np.array([curve[:length] for curve in curves], dtype=float) * scale
@@ -242,7 +251,7 @@ def draw_curves(figure: Figure, run: Run, keys: Sequence[str]) -> None:
     left.set_yscale("log")
     write_plainly(left.yaxis, drawn)
     left.set_title("training loss")
-    right.set_title("validation accuracy (%)")
+    right.set_title("test accuracy (%), nothing chosen by it" if tested else "validation accuracy (%)")
     for axes in (left, right):
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -250,6 +259,29 @@ def draw_curves(figure: Figure, run: Run, keys: Sequence[str]) -> None:
             axes.set_xlim(0, 2)
     more = f"  ({len(keys)} trials; the best {len(chosen) - 1} and the last)" if len(keys) > len(chosen) else ""
     figure.suptitle(f"Training, mean and range over seeds{more}", x=0.01, ha="left", fontsize=11)
+    add_legend(figure)
+
+
+def draw_rejection(figure: Figure, run: Run, keys: Sequence[str]) -> None:
+    """Error on the answered images against the share refused, by margin: the mean over seeds, and their range."""
+    axes = figure.subplots()
+    chosen = keys[:CURVES]
+    records = {record.key: record for record in run.each() if record.key in chosen}
+    for number, key in enumerate(chosen):
+        images = test_images(records[key])
+        curves = [error_curve(seed.rejection["margin"], images) for seed in ranked_seeds(records[key])]
+        values, refused = np.array(curves) * 100, np.arange(images) / images * 100
+        colour = COLOURS[number % len(COLOURS)]
+        axes.plot(refused, values.mean(axis=0), color=colour, lw=1.5, label=shorten(records[key].name))
+        axes.fill_between(refused, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.15, lw=0)
+    for error in (1.0, 0.5):
+        axes.axhline(error, color=QUIET, lw=0.8, ls="--", zorder=0)
+    axes.set_xlim(0, 30)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("test images refused (%), the smallest margins first")
+    axes.set_ylabel("errors among the answered (%)")
+    more = f" ({len(keys)} trials; the best {CURVES})" if len(keys) > CURVES else ""
+    axes.set_title(f"Error against rejection, mean and range over seeds{more}")
     add_legend(figure)
 
 

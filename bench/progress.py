@@ -93,7 +93,8 @@ class TerminalWatcher:
         """Failures and skips are worth a line at once; successes come in the table."""
         if record.status != "ok":
             style = STYLES[record.status]
-            text = Text.assemble((record.status, style), f" {record.name}: {record.reason}")
+            cause = f" ({record.cause})" if record.cause else ""
+            text = Text.assemble((record.status, style), f"{cause} {record.name}: {record.reason}")
             self._console.print(text, highlight=False)
 
     def say(self, text: str) -> None:

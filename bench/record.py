@@ -45,6 +45,9 @@ class SeedResult:
       `validation_accuracy`. Accuracies are shares in [0, 1]. Non-finite numbers are stored as None.
     - `best_epoch`: the epoch of the highest validation accuracy, the later of two equals; 0 if none was finished.
     - `test_accuracy`, `test_loss`: with the weights of that epoch.
+    - `train_accuracy`: on the images learned from; only where none were held back.
+    - `rejection`: for each measure of sureness (`margin`, `confidence`) the places, least sure first, of the wrongly
+      answered among the test images: the whole curve of error against rejected share.
     - `train_s`, `evaluate_s`: seconds in optimiser steps and in evaluation, kept apart.
     - `wall_s`: seconds of the whole task, process start included; the rest is overhead.
     - `peak_memory_bytes`: the largest resident set of the training process.
@@ -63,6 +66,8 @@ class SeedResult:
     evaluate_s: float = 0.0
     wall_s: float = 0.0
     peak_memory_bytes: int = 0
+    train_accuracy: float | None = None
+    rejection: dict[str, list[int]] = field(default_factory=dict)
     data_digest: str = ""
 
 

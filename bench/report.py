@@ -12,12 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from bench.claims import judge_all, read_claims
 from bench.effects import interactions, main_effects
+from bench.history import HEADERS as CLAIM_HEADERS
+from bench.history import cells
 from bench.record import Run
 from bench.table import escape_cell
 
 if TYPE_CHECKING:
     from rich.console import Group
+
+    from bench.claims import Finding
 
 STYLES = {"failed": "red", "skipped": "yellow"}
 LISTED = 60  # rows of a ranking in Markdown or on a terminal; the CSV and the page have all
@@ -298,6 +303,12 @@ def markdown_table(headers: list[str], rows: list[list[str]]) -> list[str]:
     return lines + ["| " + " | ".join(map(escape_cell, row)) + " |" for row in rows]
 
 
+def findings_of(run: Run) -> list[Finding]:
+    """The claims of the literature that this run alone can be held against; none for most experiments."""
+    name = run.experiment["name"]
+    return judge_all([claim for claim in read_claims() if claim.experiments == {name}], {name: run})
+
+
 def report_markdown(run: Run, table: pd.DataFrame, ranked: pd.DataFrame) -> str:
     """The whole report as Markdown, for a pull request or an MLflow description."""
     experiment = run.experiment
@@ -315,6 +326,10 @@ def report_markdown(run: Run, table: pd.DataFrame, ranked: pd.DataFrame) -> str:
     if effects is not None and effects.shares:
         rows = [[name, format_share(a, na), format_share(s, ns)] for name, a, s, na, ns in effects.shares]
         parts += ["", "## Share of the variance", "", *markdown_table(SHARE_HEADERS, rows)]
+    findings = findings_of(run)
+    if findings:
+        rows = [list(cells(finding)) for finding in findings]
+        parts += ["", "## Claims of the literature", "", *markdown_table(list(CLAIM_HEADERS), rows)]
     parts += ["", "## How it was measured", ""]
     parts += [f"- {escape_cell(line)}" for line in how_measured(run, table)]
     command = " ".join(experiment.get("command", "").replace("`", "").split())

@@ -24,6 +24,7 @@ from bench.launch import ForkServer, ask
 from bench.record import Record, Run, SeedResult, Timing
 from bench.timing_stage import TimingStage, Watcher
 from bench.weights import Weights
+from lenet.variant import Form
 
 
 @dataclass(frozen=True)
@@ -187,14 +188,15 @@ class Sweep:
             if progress.named.trial.recipe.data != "synthetic":
                 tasks += [(progress, seed) for seed in self._experiment.seeds if seed not in progress.seeds]
         trials = [progress.named.trial for progress, _ in tasks]
-        data = sorted({(trial.recipe.data, trial.variant.input_size) for trial in trials})
+        forms = {(trial.recipe.data, Form.of(trial.recipe, trial.variant.input_size)): None for trial in trials}
+        data = [(name, dataclasses.asdict(form)) for name, form in forms]
         if tasks:
             self._watcher.stage("training", len(tasks))
             self._train_all(tasks, data)
         for progress in list(self._todo.values()):
             self._fail_if_a_seed_failed(progress)
 
-    def _train_all(self, tasks: list[tuple[_Progress, int]], data: list[tuple[str, int]]) -> None:
+    def _train_all(self, tasks: list[tuple[_Progress, int]], data: list[tuple[str, dict[str, Any]]]) -> None:
         options, experiment = self._options, self._experiment
         cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
         with ForkServer(self._logs) as server:
@@ -258,10 +260,9 @@ class Sweep:
 
     def _time(self) -> None:
         settings = self._experiment.timing
-        if not settings.enabled:
-            for progress in list(self._todo.values()):
+        for progress in list(self._todo.values()):
+            if not settings.enabled or not progress.named.trial.variant.is_network:
                 self._record(progress, "ok")
-            return
         for device in sorted({progress.named.trial.placement.device for progress in self._todo.values()}):
             group = {k: p.named for k, p in self._todo.items() if p.named.trial.placement.device == device}
             order = random.Random(self._run.experiment["uid"] + device)

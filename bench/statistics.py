@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri, stdtrit
+from scipy.special import betaincinv, ndtri, stdtrit
 
 Array = NDArray[np.float64]
 
@@ -80,6 +80,13 @@ def median_interval(processes: Sequence[Sequence[float]], confidence: float = 0.
     - `processes`: for each process, the seconds of one iteration in each of its rounds, above 0.
     """
     return exp_interval([math.log(statistics.median(rounds)) for rounds in processes if len(rounds)], confidence)
+
+
+def share_interval(count: int, of: int, confidence: float = 0.95) -> Estimate:
+    """A share of independent cases with its exact interval (Clopper and Pearson 1934)."""
+    low = float(betaincinv(count, of - count + 1, (1 - confidence) / 2)) if count else 0.0
+    high = float(betaincinv(count + 1, of - count, (1 + confidence) / 2)) if count < of else 1.0
+    return Estimate(count / of, low, high, of)
 
 
 def exp_interval(logs: list[float], confidence: float = 0.95) -> Estimate:
@@ -262,6 +269,12 @@ def hodges_lehmann(differences: Array, confidence: float = 0.95) -> Estimate:
     if dropped < 1:
         return Estimate(float(np.median(means)), -math.inf, math.inf, n)
     return Estimate(float(np.median(means)), float(means[dropped - 1]), float(means[len(means) - dropped]), n)
+
+
+def spread(differences: Array) -> float:
+    """The standard deviation of d from pair to pair, NaN dropped; NaN with fewer than two."""
+    values = differences[~np.isnan(differences)]
+    return float(values.std(ddof=1)) if len(values) > 1 else math.nan
 
 
 def upper_bound(differences: Array, alpha: float = 0.05) -> float:

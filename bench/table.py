@@ -17,6 +17,7 @@ import pandas as pd
 
 from bench.draws import Draws, mean, read_draws, remember
 from bench.record import Record, Run
+from bench.rejection import rejection_columns
 from bench.statistics import exp_interval, mean_interval
 from bench.trial import KNOBS, PHASES, Trial
 from lenet.variant import nearest
@@ -33,12 +34,13 @@ def build_table(runs: Sequence[Run]) -> pd.DataFrame:
     """One row a trial, in the order of the plans.
 
     Columns: `name`, `key`, `run`, `status`, `cause`, `reason`, every knob, `test_accuracy` (a share, mean over seeds)
-    with `_low` and `_high` of its 95 % interval, `validation_accuracy`, `seeds`, `best_epoch` (median), `train_s` and
-    `evaluate_s` (means), for each phase `forward_ms` with `_low` and `_high` and `forward_images_per_s`,
-    `images_per_s` (of the step), `prepare_s`, `parameters`, `macs` (an image, forward), `forward_gflops_per_s` and
-    `step_gflops_per_s` (two operations a multiply-accumulate; a step counts three forward passes, a little too many
-    since the first layer needs no gradient of its input), `peak_memory_mib`, `timing_stopped`, `processes`, `rounds`,
-    `attempt`, `machine`, `torch`.
+    with `_low` and `_high` of its 95 % interval, `validation_accuracy`, `train_accuracy` (means), the shares of the
+    test images to refuse for 1 % and 0.5 % of error on the others (`reject_margin_1pct` and like it,
+    `bench.rejection`), `seeds`, `best_epoch` (median), `train_s` and `evaluate_s` (means), for each phase `forward_ms`
+    with `_low` and `_high` and `forward_images_per_s`, `images_per_s` (of the step), `prepare_s`, `parameters`, `macs`
+    (an image, forward), `connections`, `forward_gflops_per_s` and `step_gflops_per_s` (two operations a
+    multiply-accumulate; a step counts three forward passes, a little too many since the first layer needs no gradient
+    of its input), `peak_memory_mib`, `timing_stopped`, `processes`, `rounds`, `attempt`, `machine`, `torch`.
     """
     rows = []
     for run in runs:
@@ -62,7 +64,7 @@ def _row(record: Record, run: Run, draws: Draws) -> dict[str, Any]:
     knobs = draws.knobs
     done = [seed for seed in record.seeds if seed.status == "ok" and seed.test_accuracy is not None]
     accuracy = mean_interval([seed.test_accuracy for seed in done if seed.test_accuracy is not None])
-    best = [seed.history[seed.best_epoch - 1]["validation_accuracy"] for seed in done if seed.best_epoch]
+    best = [seed.history[seed.best_epoch - 1]["validation_accuracy"] for seed in done if seed.history]
     timing = record.timing
     network = record.network
     row: dict[str, Any] = {
@@ -76,7 +78,9 @@ def _row(record: Record, run: Run, draws: Draws) -> dict[str, Any]:
         "test_accuracy": accuracy.value,
         "test_accuracy_low": max(accuracy.low, 0.0),  # in this order NaN stays NaN
         "test_accuracy_high": min(accuracy.high, 1.0),
-        "validation_accuracy": mean(best),
+        "validation_accuracy": mean([value for value in best if value is not None]),
+        "train_accuracy": mean([seed.train_accuracy for seed in done if seed.train_accuracy is not None]),
+        **rejection_columns(record),
         "seeds": len(done),
         "best_epoch": float(statistics.median(seed.best_epoch for seed in done)) if done else math.nan,
         "train_s": mean([seed.train_s for seed in done]),
@@ -99,6 +103,7 @@ def _row(record: Record, run: Run, draws: Draws) -> dict[str, Any]:
         "prepare_s": mean(timing.prepare_s) if timing else math.nan,
         "parameters": network.get("parameters", math.nan),
         "macs": network.get("macs", math.nan),
+        "connections": network.get("connections", math.nan),
         "forward_gflops_per_s": row["forward_images_per_s"] * gflop,
         "step_gflops_per_s": row["step_images_per_s"] * gflop * STEP_FORWARDS,
         "peak_memory_mib": timing.peak_memory_bytes / 2**20 if timing and timing.peak_memory_bytes else math.nan,

@@ -13,7 +13,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lenet.variant import DATA_SETS, ChoiceError, Recipe, Variant, check_choice, check_number, nearest
+from lenet.variant import (
+    DATA_SETS,
+    LOSSES,
+    ChoiceError,
+    Recipe,
+    Variant,
+    check_choice,
+    check_loss,
+    check_number,
+    nearest,
+)
 
 DTYPES = {"float32", "bfloat16"}
 MEMORY_FORMATS = {"contiguous", "channels_last"}
@@ -56,6 +66,9 @@ SECTIONS: dict[str, type] = {"variant": Variant, "recipe": Recipe, "placement": 
 KNOBS: dict[str, str] = {f.name: section for section, cls in SECTIONS.items() for f in dataclasses.fields(cls)}
 """Every knob by name, with the section of the trial that it belongs to. Names are unique across sections."""
 
+ADDED = {"output", "dropout", "loss", "scaling", "fitting", "selection", "augmentation"}
+"""Knobs that came after the first records: at their defaults they are left out of the key, so that it stays."""
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -65,10 +78,23 @@ class Trial:
     recipe: Recipe = field(default_factory=Recipe)
     placement: Placement = field(default_factory=Placement)
 
+    def __post_init__(self) -> None:
+        check_loss(self.variant, self.recipe)
+        if not self.variant.is_network and (self.placement.device != "cpu" or self.recipe.data == "synthetic"):
+            raise ChoiceError(f"architecture: '{self.variant.architecture}' needs device = 'cpu' and real data")
+
     @property
     def key(self) -> str:
         """16 hexadecimal digits: a hash of the trial's canonical JSON."""
-        canonical = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+        sections = {
+            name: {
+                f.name: value
+                for f in dataclasses.fields(cls)
+                if (value := getattr(getattr(self, name), f.name)) != f.default or f.name not in ADDED
+            }
+            for name, cls in SECTIONS.items()
+        }
+        canonical = json.dumps(sections, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
@@ -90,23 +116,26 @@ class Trial:
 
     @classmethod
     def from_knobs(cls, knobs: Mapping[str, Any]) -> Trial:
-        """A trial from a flat mapping; what is not named takes its default.
+        """A trial from a flat mapping; what is not named takes its default, or the architecture's own.
 
-        Channels and classes follow the data set unless they are given or the data is synthetic. Raises `ChoiceError`
+        Channels and classes follow the data set unless they are given or the data is synthetic; the loss follows the
+        network's output. Raises `ChoiceError`
         for an unknown knob (with the nearest right name) or value.
         """
         values = dict(knobs)
         for knob in values:
             if knob not in KNOBS:
                 raise ChoiceError(f"unknown knob '{knob}'; {nearest(knob, KNOBS)}")
-        recipe = Recipe(**{k: v for k, v in values.items() if KNOBS[k] == "recipe"})
-        if recipe.data in DATA_SETS:
-            shape = DATA_SETS[recipe.data]
+        data = values.get("data", Recipe.data)
+        if isinstance(data, str) and data in DATA_SETS:
+            shape = DATA_SETS[data]
             for knob, value in (("channels", shape.channels), ("classes", shape.classes)):
                 if values.setdefault(knob, value) != value:
-                    raise ChoiceError(f"{knob}: {values[knob]!r}, but '{recipe.data}' has {value}; leave {knob} out")
+                    raise ChoiceError(f"{knob}: {values[knob]!r}, but '{data}' has {value}; leave {knob} out")
+        variant = Variant.make(**{k: v for k, v in values.items() if KNOBS[k] == "variant"})
+        values.setdefault("loss", LOSSES[variant.output][0])
         return cls(
-            variant=Variant(**{k: v for k, v in values.items() if KNOBS[k] == "variant"}),
-            recipe=recipe,
+            variant=variant,
+            recipe=Recipe(**{k: v for k, v in values.items() if KNOBS[k] == "recipe"}),
             placement=Placement(**{k: v for k, v in values.items() if KNOBS[k] == "placement"}),
         )

@@ -125,6 +125,7 @@ def train(task: dict[str, Any], emit: Emit) -> None:
     from lenet.files import digest
     from lenet.networks import build, count
     from lenet.training import TrainingStep, fit
+    from lenet.variant import Form
 
     started = time.perf_counter()
     message: dict[str, Any] = {"kind": "seed", "seed": task["seed"]}
@@ -137,18 +138,25 @@ def train(task: dict[str, Any], emit: Emit) -> None:
         torch.set_num_threads(placement.threads)
         torch.set_flush_denormal(True)
         root = Path(task["data_root"])
-        data = load(trial.recipe.data, root, input_size=variant.input_size, device=placement.device)
-        model = build(variant, seed=task["seed"])
-        network = count(model, (variant.channels, variant.input_size, variant.input_size))
-        step = TrainingStep(
-            model,
-            trial.recipe,
-            device=placement.device,
-            dtype=placement.dtype,
-            memory_format=placement.memory_format,
-            backend=placement.backend,
-        )
-        result = fit(step, data, trial.recipe, task["seed"])
+        form = Form.of(trial.recipe, variant.input_size, draw=task["seed"])
+        data = load(trial.recipe.data, root, form=form, device=placement.device)
+        network: dict[str, Any] = {}
+        if variant.is_network:
+            model = build(variant, seed=task["seed"])
+            network = count(model, (variant.channels, variant.input_size, variant.input_size))
+            step = TrainingStep(
+                model,
+                trial.recipe,
+                device=placement.device,
+                dtype=placement.dtype,
+                memory_format=placement.memory_format,
+                backend=placement.backend,
+            )
+            result = fit(step, data, trial.recipe, task["seed"])
+        else:
+            from lenet.baselines import fit_baseline
+
+            result = fit_baseline(variant.architecture, data, task["seed"])
         message |= {
             "status": result.status,
             "cause": result.cause,
@@ -159,10 +167,12 @@ def train(task: dict[str, Any], emit: Emit) -> None:
             "test_loss": result.test_loss,
             "train_s": result.train_s,
             "evaluate_s": result.evaluate_s,
+            "train_accuracy": result.train_accuracy,
+            "rejection": result.rejection,
             "network": network,
             "data_digest": digest(trial.recipe.data, root),
         }
-        if task.get("weights") and result.status == "ok":
+        if task.get("weights") and variant.is_network and result.status == "ok":
             torch.save({name: value.cpu() for name, value in model.state_dict().items()}, task["weights"])
     except Exception as error:
         message |= {"status": "failed", "cause": classify(error), "reason": describe(error)}

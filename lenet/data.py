@@ -3,10 +3,14 @@
 A name goes in; training, validation and test images of the network's input size come out, resident on the device: no
 loader runs while a network learns. The rules, the same for every data set:
 
-- Validation images are carved from the training half by a fixed draw; the test half is left alone.
+- Validation images are carved from the training half by a fixed draw; the test half is left alone. Without
+  validation, the images stay in the files' order.
 - Size: up to four pixels a side are added as a frame of zeros, the background (MNIST 28 to 32). Any other difference is
   resized bilinearly, with antialiasing when shrinking (digits 8 to 32, USPS 16 to 32), as torch's `interpolate`.
-- Values: (x - mean) / deviation, a channel, both of the training split's pixels before resizing.
+  `digit16` first shrinks MNIST to 22 pixels, so that its digits' box of 20 becomes 16 as in USPS, and then adds
+  whatever frame is missing.
+- Values: (x - mean) / deviation, a channel, both of the training split's pixels before resizing; or from -1
+  (background) to 1, or from -0.1 to 1.175 (LeCun et al. 1998, section III.A).
 """
 
 from __future__ import annotations
@@ -20,12 +24,15 @@ import torch
 from torch import Tensor
 
 from lenet.files import Array, DataError, Raw, data_root, read
-from lenet.variant import DATA_SETS, SYNTHETIC_IMAGES
+from lenet.variant import DATA_SETS, SYNTHETIC_IMAGES, Form
 
 __all__ = ["Data", "DataError", "Raw", "Split", "data_root", "load", "prepare", "read", "synthesize"]
 
 VALIDATION_SEED = 0  # which training images are validation images; changing it makes results incomparable
 WIDEST_FRAME = 4
+RANGES = {"signed": (-1.0, 1.0), "lecun1998": (-0.1, 1.175)}
+"""Values of background and ink, 0 and 255 in the files, of the scalings that do not look at the data."""
+MNIST_AT_DIGIT16 = 22
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Data:
-    """The three splits of a data set: to learn from, to choose by, to report on."""
+    """The three splits of a data set: to learn from, to choose by (empty without validation), to report on."""
 
     train: Split
     validation: Split
@@ -49,7 +56,13 @@ class Data:
 
 
 def load(
-    name: str, root: Path | None = None, *, input_size: int, device: str | torch.device = "cpu", download: bool = False
+    name: str,
+    root: Path | None = None,
+    *,
+    form: Form | None = None,
+    input_size: int = 32,
+    device: str | torch.device = "cpu",
+    download: bool = False,
 ) -> Data:
     """A real data set, resident on `device`.
 
@@ -58,35 +71,39 @@ def load(
     **Arguments:**
 
     - `name`, `root`, `download`: as in `read`.
-    - `input_size`: pixels a side of the network's input.
+    - `form`: how the images are to be; by default as a `Recipe` has it, with `input_size` pixels a side.
     - `device`: where the tensors go.
 
     Raises `DataError` as `read` does.
     """
-    halves = prepare(name, root, input_size=input_size, download=download)
+    halves = prepare(name, root, form=form, input_size=input_size, download=download)
     return Data(*(Split(torch.from_numpy(i).to(device), torch.from_numpy(n).to(device)) for i, n in halves))
 
 
 def prepare(
-    name: str, root: Path | None = None, *, input_size: int, download: bool = False
+    name: str, root: Path | None = None, *, form: Form | None = None, input_size: int = 32, download: bool = False
 ) -> tuple[tuple[Array, Array], ...]:
     """The arrays behind `load`: images and labels of train, validation and test. A second call returns the same arrays.
 
     No torch operation and no thread: a process may call this before it forks, and its children share the memory.
     """
-    return _prepare(name, data_root(root), input_size, download)
+    return _prepare(name, data_root(root), form or Form(input_size), download)
 
 
 @functools.cache
-def _prepare(name: str, root: Path, input_size: int, download: bool) -> tuple[tuple[Array, Array], ...]:
-    raw = read(name, root, download=download)
+def _prepare(name: str, root: Path, form: Form, download: bool) -> tuple[tuple[Array, Array], ...]:
+    raw = read(name, root, download=download, draw=form.draw)
     order = np.random.RandomState(VALIDATION_SEED).permutation(len(raw.train_images))
-    kept = DATA_SETS[name].validation
+    kept = DATA_SETS[name].validation if form.validation else 0
     validation, train = np.sort(order[:kept]), np.sort(order[kept:])
     learned = channels_first(raw.train_images[train])
-    mean, deviation = statistics(learned)
+    mean, deviation = scale_of(learned, form.scaling)
+    if form.fitting == "digit16" and raw.train_images.shape[1] == 28:
+        size = functools.partial(fit_digit, size=form.input_size)
+    else:
+        size = functools.partial(fit_size, size=form.input_size, widest_frame=16 if form.fitting == "digit16" else None)
     return tuple(
-        (normalize(fit_size(images, input_size), mean, deviation), labels)
+        (normalize(size(images), mean, deviation), labels)
         for images, labels in (
             (learned, raw.train_labels[train]),
             (channels_first(raw.train_images[validation]), raw.train_labels[validation]),
@@ -112,6 +129,15 @@ def statistics(images: Array) -> tuple[Array, Array]:
     return mean, np.sqrt(variance)
 
 
+def scale_of(images: Array, scaling: str) -> tuple[Array, Array]:
+    """The mean and deviation, (C,) each, that `normalize` takes for a scaling by name; images uint8 (N, C, H, W)."""
+    if scaling == "standard":
+        return statistics(images)
+    background, ink = RANGES[scaling]
+    deviation = 255 / (ink - background)
+    return np.full(images.shape[1], -background * deviation), np.full(images.shape[1], deviation)
+
+
 def normalize(images: Array, mean: Array, deviation: Array) -> Array:
     """Changes float32 images (N, C, H, W) in place to (x - mean) / deviation, a channel, and returns them."""
     images -= mean[:, None, None].astype(np.float32)
@@ -119,10 +145,15 @@ def normalize(images: Array, mean: Array, deviation: Array) -> Array:
     return images
 
 
-def fit_size(images: Array, size: int) -> Array:
+def fit_digit(images: Array, size: int) -> Array:
+    """MNIST's images (N, C, 28, 28) to float32 (N, C, size, size) with digits of 16 pixels in a frame of background."""
+    return fit_size(fit_size(images, MNIST_AT_DIGIT16), size, widest_frame=size)
+
+
+def fit_size(images: Array, size: int, widest_frame: int | None = None) -> Array:
     """Images (N, C, H, H) of any dtype to fresh float32 (N, C, size, size), by the rule at the head of this file."""
     missing = size - images.shape[-1]
-    if 0 <= missing <= WIDEST_FRAME:
+    if 0 <= missing <= (WIDEST_FRAME if widest_frame is None else widest_frame):
         before, after = missing // 2, missing - missing // 2
         frame = ((0, 0), (0, 0), (before, after), (before, after))
         return np.pad(images, frame).astype(np.float32, order="C")

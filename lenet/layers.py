@@ -1,13 +1,13 @@
-"""Activations and poolings by name.
+"""Layers: activations and poolings by name, and the layers that only the historic networks have.
 
 A name goes in; a factory of fresh modules comes out of `ACTIVATIONS` or `POOLINGS`. One decorated function adds
 another, and `lenet.variant` then accepts its name. This module builds layers; what their weights start from is
-`lenet.initialize`'s matter.
+`lenet.initialize`'s matter, and `lenet.classic`'s for the historic networks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import torch
@@ -123,3 +123,95 @@ def strided_convolution(channels: int) -> nn.Module:
 def trainable_subsampling(channels: int) -> nn.Module:
     """A coefficient and a bias a map around the 2x2 sum, as in 1998."""
     return Subsampling(channels)
+
+
+class PartialConv2d(nn.Module):
+    """A convolution in which each output map sees only some input maps (LeCun et al. 1998, table I).
+
+    (N, C, H, W) to (N, M, H - k + 1, W - k + 1). Only the links that exist have weights: `weight` (links, k, k) in the
+    table's order, `bias` (M,).
+
+    **Arguments:**
+
+    - `channels`: input maps C. `table`: for each of the M output maps the input maps it sees.
+    - `kernel`: k. `stride`: of the windows. `bias`: False leaves it out.
+    """
+
+    outputs: Tensor
+    inputs: Tensor
+
+    def __init__(
+        self, channels: int, table: Sequence[Sequence[int]], kernel: int, stride: int = 1, bias: bool = True
+    ) -> None:
+        super().__init__()
+        links = [(output, seen) for output, row in enumerate(table) for seen in row]
+        self.channels, self.maps, self.stride = channels, len(table), stride
+        self.weight = nn.Parameter(torch.zeros(len(links), kernel, kernel))
+        self.bias = nn.Parameter(torch.zeros(len(table))) if bias else None
+        self.register_buffer("outputs", torch.tensor([output for output, _ in links]), persistent=False)
+        self.register_buffer("inputs", torch.tensor([seen for _, seen in links]), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        full = self.weight.new_zeros(self.maps, self.channels, *self.weight.shape[1:])
+        full = full.index_put((self.outputs, self.inputs), self.weight)
+        return F.conv2d(x, full.to(x.dtype), self.bias, self.stride)
+
+
+class LocalConv2d(nn.Module):
+    """A convolution whose every window has weights of its own (LeCun 1989: local connections, not shared).
+
+    (N, C, H, W) to (N, maps, S, S) with S = (H - k) / stride + 1; `weight` (maps, S * S, C * k * k), `bias`
+    (maps, S * S).
+
+    **Arguments:**
+
+    - `channels`, `maps`: C and the number of output maps. `kernel`: k. `stride`: of the windows. `side`: S.
+    """
+
+    def __init__(self, channels: int, maps: int, kernel: int, stride: int, side: int) -> None:
+        super().__init__()
+        self.kernel, self.stride, self.side = kernel, stride, side
+        self.weight = nn.Parameter(torch.zeros(maps, side * side, channels * kernel * kernel))
+        self.bias = nn.Parameter(torch.zeros(maps, side * side))
+
+    def forward(self, x: Tensor) -> Tensor:
+        windows = F.unfold(x, self.kernel, stride=self.stride)
+        sums = torch.einsum("nkp,mpk->nmp", windows, self.weight.to(windows.dtype)) + self.bias
+        return sums.view(len(x), -1, self.side, self.side)
+
+
+class UnitBias(nn.Module):
+    """A bias for each unit, not for each map (LeCun et al. 1989): adds `bias` (C, H, W) to (N, C, H, W).
+
+    **Arguments:**
+
+    - `shape`: C, H, W.
+    """
+
+    def __init__(self, *shape: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(shape))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.bias
+
+
+class SquaredDistance(nn.Module):
+    """Euclidean radial basis functions with fixed centres (LeCun et al. 1998, eq. 7), as scores: -sum((x - c)^2).
+
+    (N, D) to (N, classes): the higher, the nearer. The centres are a buffer, not trained.
+
+    **Arguments:**
+
+    - `centres`: float (classes, D).
+    """
+
+    centres: Tensor
+
+    def __init__(self, centres: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("centres", centres)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # Not expanded into |x|^2 - 2xc + |c|^2: near a centre that would lose most of its digits.
+        return -(x[:, None, :] - self.centres).square().sum(2)

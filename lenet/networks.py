@@ -6,13 +6,23 @@ layer by layer. Nothing here trains or times.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
 
+from lenet.classic import build_classic
 from lenet.initialize import initialize
-from lenet.layers import ACTIVATIONS, POOLINGS
+from lenet.layers import (
+    ACTIVATIONS,
+    POOLINGS,
+    LocalConv2d,
+    PartialConv2d,
+    SquaredDistance,
+    Subsampling,
+    UnitBias,
+)
 from lenet.variant import Variant
 
 SEED_NETWORK = Variant()
@@ -44,6 +54,7 @@ class LeNet(nn.Module):
         self.conv2 = nn.Conv2d(6, 16, 5)
         self.norm2 = nn.BatchNorm2d(16) if batch_norm else nn.Identity()
         self.activation2, self.pool2 = make_activation(), make_pooling(16)
+        self.dropout = nn.Dropout(variant.dropout) if variant.dropout else nn.Identity()
         self.fc1 = nn.Linear(16 * side * side, 120)
         self.activation3 = make_activation()
         self.fc2 = nn.Linear(120, 84)
@@ -59,38 +70,78 @@ class LeNet(nn.Module):
         else:
             maps = self.pool1(self.activation1(self.norm1(self.conv1(images))))
             maps = self.pool2(self.activation2(self.norm2(self.conv2(maps))))
-        features = self.activation3(self.fc1(maps.flatten(1)))
+        features = self.activation3(self.fc1(self.dropout(maps.flatten(1))))
         features = self.activation4(self.fc2(features))
         logits: Tensor = self.fc3(features)
         return logits
 
+    def chain(self) -> list[nn.Module]:
+        """The layers in the order that `forward` applies them."""
+        maps = [
+            [self.conv1, self.norm1, self.activation1, self.pool1],
+            [self.conv2, self.norm2, self.activation2, self.pool2],
+        ]
+        if self.variant.pool_position == "before_activation":
+            maps = [[conv, norm, pool, activation] for conv, norm, activation, pool in maps]
+        linear = [self.fc1, self.activation3, self.fc2, self.activation4, self.fc3]
+        return [*maps[0], *maps[1], nn.Flatten(), self.dropout, *linear]
 
-def build(variant: Variant, seed: int) -> LeNet:
+
+def build(variant: Variant, seed: int) -> nn.Module:
     """The variant's network on the CPU, in training mode, its weights drawn from `seed` alone."""
-    return LeNet(variant, torch.Generator().manual_seed(seed))
+    generator = torch.Generator().manual_seed(seed)
+    return LeNet(variant, generator) if variant.architecture == "lenet" else build_classic(variant, generator)
+
+
+def cost_of(layer: nn.Module, output: Tensor) -> tuple[int, int]:
+    """Multiply-accumulates and connections of a layer for one image, the layer's output given (N, ...).
+
+    Connections are counted as in the papers: every weight times the units that use it, biases included; LeNet's
+    trainable subsampling has four inputs and a bias a unit, a squared distance no bias. Layers without weights: 0, 0.
+    """
+    units = output[0].numel()
+    if isinstance(layer, (nn.Conv2d, nn.Linear)):
+        macs = units * layer.weight[0].numel()
+        return macs, macs + (units if layer.bias is not None else 0)
+    if isinstance(layer, PartialConv2d):
+        macs = layer.weight.numel() * output[0, 0].numel()
+        return macs, macs + (units if layer.bias is not None else 0)
+    if isinstance(layer, LocalConv2d):
+        return layer.weight.numel(), layer.weight.numel() + units
+    if isinstance(layer, SquaredDistance):
+        return layer.centres.numel(), layer.centres.numel()
+    if isinstance(layer, Subsampling):
+        return 0, 5 * units
+    return 0, units if isinstance(layer, UnitBias) else 0
 
 
 @torch.no_grad()
 def count(model: nn.Module, input_shape: tuple[int, int, int]) -> dict[str, Any]:
-    """Parameters and multiply-accumulates of one image's forward pass, found by running one.
+    """Parameters, multiply-accumulates, connections and units of one image's forward pass, found by running one.
 
-    Multiply-accumulates are those of convolutions and linear layers, biases not counted; the arithmetic of poolings
-    and activations is left out, as is usual.
+    Multiply-accumulates are those of convolutions, linear layers and distances, biases not counted; the arithmetic of
+    poolings and activations is left out, as is usual. Units are the inputs and the outputs of every layer with weights
+    or fixed centres.
 
     **Arguments:**
 
     - `model`: any tree of modules on the CPU. It is run in evaluation mode and left as it was.
     - `input_shape`: channels, height, width.
 
-    **Returns:** `parameters`, `macs`, and `layers`: `name`, `parameters`, `macs` of each part with parameters.
+    **Returns:** `parameters`, `macs`, `connections`, `units`, and `layers`: `name`, `parameters`, `macs`,
+    `connections` of each part with parameters or centres.
     """
-    macs: dict[nn.Module, int] = {}
+    costs: dict[nn.Module, tuple[int, int]] = {}
+    units: dict[nn.Module, int] = {}
 
     def note(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        if isinstance(layer, (nn.Conv2d, nn.Linear)):
-            macs[layer] = output[0].numel() * layer.weight[0].numel()
+        costs[layer] = cost_of(layer, output)
+        units[layer] = 0 if isinstance(layer, UnitBias) else output[0].numel()  # its units are the layer's before it
 
-    parts = {name: part for name, part in model.named_modules() if any(True for _ in part.parameters(recurse=False))}
+    def has_own(part: nn.Module) -> bool:
+        return isinstance(part, SquaredDistance) or any(True for _ in part.parameters(recurse=False))
+
+    parts = {name: part for name, part in model.named_modules() if has_own(part)}
     hooks = [part.register_forward_hook(note) for part in parts.values()]
     training = model.training
     try:
@@ -100,11 +151,18 @@ def count(model: nn.Module, input_shape: tuple[int, int, int]) -> dict[str, Any]
         for hook in hooks:
             hook.remove()
     layers = [
-        {"name": name, "parameters": sum(p.numel() for p in part.parameters(recurse=False)), "macs": macs.get(part, 0)}
+        {
+            "name": name,
+            "parameters": sum(p.numel() for p in part.parameters(recurse=False)),
+            "macs": costs[part][0],
+            "connections": costs[part][1],
+        }
         for name, part in parts.items()
     ]
     return {
         "parameters": sum(p.numel() for p in model.parameters()),
-        "macs": sum(macs.values()),
+        "macs": sum(layer["macs"] for layer in layers),
+        "connections": sum(layer["connections"] for layer in layers),
+        "units": math.prod(input_shape) + sum(units.values()),
         "layers": layers,
     }

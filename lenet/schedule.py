@@ -36,10 +36,22 @@ def cosine(update: int, total: int, peak: float) -> float:
     return blend(peak, 0.0, update / total)
 
 
+STEPS_1998 = ((2 / 20, 1.0), (5 / 20, 0.4), (8 / 20, 0.2), (12 / 20, 0.1), (1.0, 0.02))
+"""LeNet-5's rates: the share of the training up to which each factor holds."""
+
+
+def steps1998(update: int, total: int, peak: float) -> float:
+    """Steps to 2/5, 1/5, 1/10 and 1/50 of the peak after 2, 5, 8 and 12 of 20 passes (LeCun et al. 1998, section
+    III.B: 5e-4, 2e-4, 1e-4, 5e-5, 1e-5).
+    """
+    return peak * next(factor for end, factor in STEPS_1998 if update < end * total)
+
+
 SCHEDULES: dict[str, Callable[[int, int, float], float]] = {
     "constant": constant,
     "one_cycle": one_cycle,
     "cosine": cosine,
+    "steps1998": steps1998,
 }
 
 

@@ -14,8 +14,9 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from lenet.losses import make_loss
+from lenet.sdlm import SDLM, curvature
 from lenet.variant import Recipe
 
 MEMORY_FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
@@ -29,8 +30,8 @@ class TrainingStep:
 
     **Arguments:**
 
-    - `model`: maps float32 images (N, C, H, W) to logits (N, classes). It is moved to the device and trained in place.
-    - `recipe`: names the optimiser and its numbers, and the label smoothing. The rate starts at `learning_rate`.
+    - `model`: maps float32 images (N, C, H, W) to scores (N, classes). It is moved to the device and trained in place.
+    - `recipe`: names the loss, the optimiser and its numbers. The rate starts at `learning_rate`.
     - `device`: `cpu` or `cuda`.
     - `dtype`: `float32` (on CUDA as torch sets it: convolutions may use TF32), or `bfloat16`: the forward pass under
       autocast, weights, loss and optimiser in float32.
@@ -51,7 +52,8 @@ class TrainingStep:
     ) -> None:
         self.device = torch.device(device)
         self.backend = backend
-        self.label_smoothing = recipe.label_smoothing
+        self.recipe = recipe
+        self.compute_loss = make_loss(recipe.loss, recipe.label_smoothing)
         self.memory_format = MEMORY_FORMATS[memory_format]
         self.bfloat16 = dtype == "bfloat16"
         self.model = model.to(self.device).to(memory_format=self.memory_format)  # type: ignore[call-overload]  # torch's stub lacks it
@@ -100,7 +102,7 @@ class TrainingStep:
         return self._infer(self.network if prepared else self.model, images)
 
     def loss(self, images: Tensor, labels: Tensor) -> Tensor:
-        """The mean cross-entropy, a scalar to call `backward` on. With `cuda_graph` that replays too."""
+        """The recipe's loss, a scalar to call `backward` on. With `cuda_graph` that replays too."""
         self._train()
         return self.replays.get("loss", self._loss)(images, labels)
 
@@ -119,6 +121,11 @@ class TrainingStep:
                 group["lr"].fill_(rate)
             else:
                 group["lr"] = rate
+
+    def estimate_curvature(self, images: Tensor, labels: Tensor) -> None:
+        """Gives `sdlm` the second derivatives on these images. Raises `ChoiceError` for layers it does not know."""
+        if isinstance(self.optimizer, SDLM):
+            self.optimizer.set_curvature(curvature(self.model, self.recipe.loss, images, labels))
 
     def clock(self) -> float:
         """Seconds of a monotonic clock, read when the device has done all it was asked to."""
@@ -144,7 +151,7 @@ class TrainingStep:
 
     def _loss(self, images: Tensor, labels: Tensor) -> Tensor:
         logits = self._logits(self.network, images)
-        return F.cross_entropy(logits.float(), labels, label_smoothing=self.label_smoothing)
+        return self.compute_loss(logits.float(), labels)
 
     def _step(self, images: Tensor, labels: Tensor) -> Tensor:
         self.optimizer.zero_grad()
@@ -178,6 +185,8 @@ class TrainingStep:
 def make_optimizer(model: nn.Module, recipe: Recipe, device: torch.device, *, captured: bool) -> torch.optim.Optimizer:
     """The recipe's optimiser, fused: one kernel for all weights. `captured`: its rate lives on the device."""
     rate: Any = torch.tensor(recipe.learning_rate, device=device) if captured else recipe.learning_rate
+    if recipe.optimizer == "sdlm":
+        return SDLM(model.parameters(), rate, recipe.batch_size)
     common: dict[str, Any] = {"lr": rate, "weight_decay": recipe.weight_decay, "fused": True}
     if recipe.optimizer == "sgd":
         momentum = recipe.momentum

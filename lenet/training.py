@@ -13,15 +13,19 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
+from lenet.augmentation import AUGMENTATIONS
 from lenet.data import Data, Split
+from lenet.losses import LOSSES
+from lenet.rejection import rank_errors
 from lenet.schedule import learning_rate
+from lenet.sdlm import PATTERNS
 from lenet.step import TrainingStep
 from lenet.variant import ChoiceError, Recipe
 
 __all__ = ["Fit", "TrainingStep", "evaluate", "fit", "learning_rate"]
 
+DROPOUT_STREAM = 1 << 33
 ORDER_STREAM = 1 << 32  # keeps the draws of the images' order apart from those of the weights, which take the bare seed
 
 
@@ -34,9 +38,12 @@ class Fit:
     - `status`, `cause`, `reason`: `ok`, or `failed` with cause `diverged` and one line for people.
     - `history`: a mapping an epoch: `epoch` (from 1), `updates` (so far), `learning_rate` (of the last update),
       `train_loss` (mean over the epoch's updates), `validation_loss`, `validation_accuracy` (a share). Non-finite
-      numbers are None.
-    - `best_epoch`: of the highest validation accuracy, the later of two equals; 0 if the first epoch diverged.
+      numbers are None. Where nothing is held back, the validation's are None and `test_accuracy` is there instead.
+    - `best_epoch`: of the highest validation accuracy, the later of two equals, or the last epoch where nothing is held
+      back; 0 if the first epoch diverged.
     - `test_accuracy`, `test_loss`: with that epoch's weights; None if the training failed.
+    - `train_accuracy`: the same on all images learned from; only where nothing is held back.
+    - `rejection`: what `lenet.rejection.rank_errors` finds on the test images.
     - `train_s`, `evaluate_s`: seconds in optimiser steps, and in evaluation. Compiling and capturing are in neither.
     """
 
@@ -47,6 +54,8 @@ class Fit:
     best_epoch: int = 0
     test_accuracy: float | None = None
     test_loss: float | None = None
+    train_accuracy: float | None = None
+    rejection: dict[str, list[int]] = field(default_factory=dict)
     train_s: float = 0.0
     evaluate_s: float = 0.0
 
@@ -59,7 +68,7 @@ def fit(
     *,
     on_epoch: Callable[[dict[str, Any]], None] | None = None,
 ) -> Fit:
-    """Trains, chooses the best epoch on the validation split, and tests that.
+    """Trains, chooses the best epoch on the validation split (or takes the last), and tests that.
 
     Each epoch passes over the training images in a new order drawn from `seed`; its last, smaller batch is dropped.
     With `recipe.updates` the last epoch ends where that number is reached. A loss that is not finite ends the training
@@ -83,7 +92,9 @@ def fit(
         raise ChoiceError(f"batch_size: {recipe.batch_size} is larger than the {len(data.train)} training images")
     total = recipe.updates or recipe.epochs * per_epoch
     generator = torch.Generator().manual_seed(seed + ORDER_STREAM)
+    torch.manual_seed(seed + DROPOUT_STREAM)  # dropout can draw from torch's own generator only
     step.prepare(data.train.images[: recipe.batch_size], data.train.labels[: recipe.batch_size])
+    watched = data.validation if recipe.selection == "validation" else data.test
     history: list[dict[str, Any]] = []
     best: dict[str, Any] = {"epoch": 0, "accuracy": -1.0, "weights": {}}
     updates, train_s, evaluate_s = 0, 0.0, 0.0
@@ -92,21 +103,24 @@ def fit(
         last = min(updates + per_epoch, total)
         train_loss = train_epoch(step, data.train, recipe, generator, range(updates, last), total)
         trained = step.clock()
-        validation_loss, validation_accuracy = evaluate(step, data.validation)
+        loss, accuracy = evaluate(step, watched)
+        held_back = watched is data.validation
         entry = {
             "epoch": len(history) + 1,
             "updates": last,
             "learning_rate": learning_rate(last - 1, total, recipe),
             "train_loss": finite(train_loss.item()),
-            "validation_loss": finite(validation_loss),
-            "validation_accuracy": validation_accuracy,
+            "validation_loss": finite(loss) if held_back else None,
+            "validation_accuracy": accuracy if held_back else None,
         }
+        if not held_back:
+            entry["test_accuracy"] = accuracy
         history.append(entry)
         updates = last
-        diverged = entry["train_loss"] is None or entry["validation_loss"] is None
-        if not diverged and validation_accuracy >= best["accuracy"]:
+        diverged = entry["train_loss"] is None or finite(loss) is None
+        if held_back and not diverged and accuracy >= best["accuracy"]:
             weights = {name: value.clone() for name, value in step.model.state_dict().items()}
-            best = {"epoch": entry["epoch"], "accuracy": validation_accuracy, "weights": weights}
+            best = {"epoch": entry["epoch"], "accuracy": accuracy, "weights": weights}
         train_s += trained - started
         evaluate_s += step.clock() - trained
         if on_epoch is not None:
@@ -117,37 +131,56 @@ def fit(
             )
             return Fit("failed", "diverged", reason, history, best["epoch"], train_s=train_s, evaluate_s=evaluate_s)
     started = step.clock()
-    step.model.load_state_dict(best["weights"])
-    test_loss, test_accuracy = evaluate(step, data.test)
+    if best["weights"]:
+        step.model.load_state_dict(best["weights"])
+    scores = infer(step, data.test)
+    test_loss, test_accuracy = measure(scores, data.test, recipe)
+    train_accuracy = evaluate(step, data.train)[1] if watched is data.test else None
+    rejection = rank_errors(scores, data.test.labels)
     evaluate_s += step.clock() - started
-    return Fit("ok", "", "", history, best["epoch"], test_accuracy, finite(test_loss), train_s, evaluate_s)
+    return Fit(
+        "ok", "", "", history, best["epoch"] or len(history), test_accuracy, finite(test_loss), train_accuracy,
+        rejection, train_s, evaluate_s,
+    )  # fmt: skip
 
 
 def train_epoch(
     step: TrainingStep, train: Split, recipe: Recipe, generator: torch.Generator, updates: range, total: int
 ) -> Tensor:
     """The updates of one epoch; returns their mean loss, a scalar still on the device."""
+    if recipe.optimizer == "sdlm":
+        chosen = torch.randperm(len(train), generator=generator)[:PATTERNS].to(step.device)
+        step.estimate_curvature(train.images[chosen], train.labels[chosen])
+    augment = AUGMENTATIONS.get(recipe.augmentation)
+    background = train.images.amin((0, 2, 3)) if augment else None
     order = torch.randperm(len(train), generator=generator).to(step.device)
     loss = torch.zeros((), dtype=torch.float64, device=step.device)
     batches = torch.split(order, recipe.batch_size)
     for update, batch in zip(updates, batches, strict=False):  # the last, smaller batch is dropped
         step.set_learning_rate(learning_rate(update, total, recipe))
-        loss += step.step(train.images.index_select(0, batch), train.labels.index_select(0, batch))
+        images = train.images.index_select(0, batch)
+        if augment is not None and background is not None:
+            images = augment(images, background, generator)
+        loss += step.step(images, train.labels.index_select(0, batch))
     return loss / len(updates)
 
 
-@torch.inference_mode()
 def evaluate(step: TrainingStep, split: Split, batch_size: int = 1024) -> tuple[float, float]:
-    """Mean cross-entropy (without label smoothing) and accuracy (a share in [0, 1]) over a split."""
-    loss = torch.zeros((), dtype=torch.float64, device=step.device)
-    right = torch.zeros((), dtype=torch.int64, device=step.device)
-    for images, labels in zip(
-        torch.split(split.images, batch_size), torch.split(split.labels, batch_size), strict=True
-    ):
-        logits = step.infer(images).float()
-        loss += F.cross_entropy(logits, labels, reduction="sum")
-        right += (logits.argmax(1) == labels).sum()
-    return loss.item() / len(split), right.item() / len(split)
+    """Mean loss (without label smoothing) and accuracy (a share in [0, 1]) over a split."""
+    return measure(infer(step, split, batch_size), split, step.recipe)
+
+
+@torch.inference_mode()
+def infer(step: TrainingStep, split: Split, batch_size: int = 1024) -> Tensor:
+    """The scores (N, classes), float32, of a whole split."""
+    # Cloned, because a replayed graph writes every batch to the same place.
+    return torch.cat([step.infer(images).float().clone() for images in torch.split(split.images, batch_size)])
+
+
+def measure(scores: Tensor, split: Split, recipe: Recipe) -> tuple[float, float]:
+    """Mean loss (without label smoothing) and accuracy of scores."""
+    loss = LOSSES[recipe.loss](scores.double(), split.labels)
+    return loss.item(), int((scores.argmax(1) == split.labels).sum()) / len(split)
 
 
 def finite(value: float) -> float | None:

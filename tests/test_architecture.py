@@ -13,46 +13,51 @@ ROOT = Path(__file__).resolve().parents[1]
 LAYERS = (
     ("bench.__main__",),
     ("bench.cli",),
-    ("bench.tracking_cli",),
-    ("bench.imported", "bench.tracking_worker"),
-    ("bench.gate_cli", "bench.tracking"),
-    ("bench.compare_cli", "bench.gate_report", "bench.products", "bench.sweep_run"),
-    ("bench.gate_run", "bench.model", "bench.page", "bench.replica", "bench.sending", "bench.sources"),
+    ("bench.tracking_cli", "bench.tracking_worker"),
+    ("bench.imported", "bench.products"),
+    ("bench.gate_cli", "bench.page", "bench.tracking"),
+    ("bench.compare_cli", "bench.gate_report", "bench.report", "bench.self_test", "bench.sweep_run"),
+    ("bench.gate_run", "bench.history", "bench.model", "bench.replica", "bench.sending", "bench.sources"),
     (
-        "bench.baseline", "bench.compare", "bench.entry", "bench.forkserver", "bench.gate", "bench.instructions",
-        "bench.plots", "bench.pytest_suite", "bench.report", "bench.runner",
+        "bench.baseline", "bench.compare", "bench.entry", "bench.forkserver", "bench.gate", "bench.injection",
+        "bench.instructions", "bench.plots", "bench.pytest_suite", "bench.runner",
     ),
     (
-        "bench.doctor", "bench.effects", "bench.gate_accuracy", "bench.pairs", "bench.runs", "bench.side",
-        "bench.table", "bench.timing_stage", "bench.tracker", "bench.verdict_files", "bench.views", "bench.worker",
+        "bench.claims", "bench.doctor", "bench.effects", "bench.gate_accuracy", "bench.pairs", "bench.runs",
+        "bench.side", "bench.table", "bench.timing_stage", "bench.tracker", "bench.verdict_files", "bench.views",
+        "bench.worker",
     ),
     (
         "bench.draws", "bench.experiment", "bench.formats.bencher", "bench.formats.github_action",
         "bench.formats.junit", "bench.formats.markdown", "bench.formats.own_json", "bench.formats.pytest_benchmark",
         "bench.formats.text", "bench.gate_settings", "bench.launch", "bench.log_time", "bench.pair_worker",
-        "bench.progress", "bench.server", "bench.timing", "bench.weights",
+        "bench.progress", "bench.rejection", "bench.server", "bench.timing", "bench.weights",
     ),
     (
-        "bench.collector", "bench.formats", "bench.formats.numbers", "bench.instructions_worker", "bench.machine",
-        "bench.pytest_worker", "bench.record", "bench.statistics", "bench.store", "bench.trees", "bench.trial",
-        "bench.verdict",
+        "bench.collector", "bench.formats", "bench.formats.numbers", "bench.injection_worker",
+        "bench.instructions_worker", "bench.machine", "bench.pytest_worker", "bench.record", "bench.statistics",
+        "bench.store", "bench.trees", "bench.trial", "bench.verdict",
     ),
     ("bench", "lenet"),
+    ("lenet.baselines",),
     ("lenet.networks", "lenet.training"),
-    ("lenet.data", "lenet.initialize"),
-    ("lenet.files", "lenet.layers", "lenet.schedule", "lenet.step"),
-    ("lenet.variant", "lenet.vision"),
+    ("lenet.classic", "lenet.step"),
+    ("lenet.data", "lenet.initialize", "lenet.sdlm"),
+    ("lenet.files", "lenet.layers", "lenet.rejection", "lenet.schedule"),
+    ("lenet.variant",),
+    ("lenet.architectures", "lenet.augmentation", "lenet.bitmaps", "lenet.losses", "lenet.vision"),
 )  # fmt: skip
 """From the top down. A module imports only from layers below its own; every module has its place here."""
 
 HOMES = {
     "torch": {
         "bench.forkserver", "bench.instructions_worker", "bench.model", "bench.pair_worker", "bench.timing",
-        "bench.worker", "lenet.data", "lenet.initialize", "lenet.layers", "lenet.networks", "lenet.step",
+        "bench.worker", "lenet.augmentation", "lenet.baselines", "lenet.classic", "lenet.data", "lenet.initialize",
+        "lenet.layers", "lenet.losses", "lenet.networks", "lenet.rejection", "lenet.sdlm", "lenet.step",
         "lenet.training", "lenet.vision",
     },
     "torchvision": {"lenet.vision"},
-    "sklearn": {"lenet.files"},
+    "sklearn": {"lenet.baselines", "lenet.files"},
     "mlflow": {"bench.model", "bench.sending", "bench.store", "bench.sweep_run"},
     "pandas": {
         "bench.effects", "bench.page", "bench.plots", "bench.products", "bench.report", "bench.side", "bench.table",
@@ -61,16 +66,17 @@ HOMES = {
     "pydantic": {"bench.experiment"},
     "pytest": {"bench.pytest_worker"},
     "typer": {"bench.tracking_cli", "bench.cli", "bench.compare_cli", "bench.gate_cli", "bench.verdict_files"},
-    "rich": {"bench.cli", "bench.gate_cli", "bench.progress", "bench.report"},
-    "matplotlib": {"bench.plots"},
+    "rich": {"bench.cli", "bench.gate_cli", "bench.history", "bench.progress", "bench.report"},
+    "matplotlib": {"bench.history", "bench.plots"},
     "jinja2": {"bench.page"},
 }  # fmt: skip
 """Who may import what is slow to import, at all."""
 
 ONLY_INSIDE_FUNCTIONS = {"torchvision", "sklearn", "mlflow", "matplotlib", "jinja2"}
 ENTRY_POINTS = {
-    "bench.__main__", "bench.cli", "bench.forkserver", "bench.gate_cli", "bench.instructions_worker",
-    "bench.pair_worker", "bench.pytest_worker", "bench.tracking_worker", "bench.worker", "lenet.vision",
+    "bench.__main__", "bench.cli", "bench.forkserver", "bench.gate_cli", "bench.injection_worker",
+    "bench.instructions_worker", "bench.pair_worker", "bench.pytest_worker", "bench.tracking_worker",
+    "bench.worker", "lenet.vision",
 }  # fmt: skip
 """Modules that are run as commands, and may therefore end the process."""
 

@@ -27,7 +27,7 @@ def test_brackets_in_names_are_printed(out):
         watcher.recorded(make_record({}, status="failed", name="[bold]x", reason="it [/x] crashed"))
     text = out.file.getvalue()
     assert "wait [/red] for it" in text
-    assert "failed [bold]x: it [/x] crashed" in text
+    assert "failed (crashed) [bold]x: it [/x] crashed" in text
 
 
 def test_successes_are_left_to_the_table(out):

@@ -285,10 +285,10 @@ def limit_files(limit):
     return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
 
-@pytest.mark.parametrize(("limit", "what"), [(4_000, "cannot be written"), (18_000, "pairs.jsonl: cannot record")])
+@pytest.mark.parametrize(("limit", "what"), [(4_000, "cannot be written"), (65_000, "pairs.jsonl: cannot record")])
 def test_a_full_disk_ends_in_one_line(checkout, limit, what):
     """While the trees are laid out, and while a pair is written down."""
-    code, _, err = checkout.gate("--alternations", "90", "--block-ms", "0.1", preexec_fn=limit_files(limit))
+    code, _, err = checkout.gate("--alternations", "600", "--block-ms", "0.1", preexec_fn=limit_files(limit))
     assert code == 2
     assert what in one_line(err)
     assert checkout.left() == []

@@ -1,0 +1,188 @@
+"""How often is the gate wrong? Fresh gates on this machine, one JSON line each; stop it and start it again as you like.
+
+    .venv/bin/python experiments/gate_error_rates/measure.py --minutes 60
+
+Every run compares two real commits of a copy of this repository: they differ by a comment, or by real extra work in one
+benchmark (`bench.injection`), whose true share of the time is measured apart from the gate. The plan is fixed before
+the first run: cycles of `CYCLE`, shuffled by their number; half of the runs share the machine with a process that keeps
+one core busy for half the time. A run that is interrupted leaves nothing; one that went wrong is a line too. The raw
+blocks of each are beside the lines, in `raw/`. `summarise.py` makes the table and the picture of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import gzip
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from bench.experiment import read_experiment
+from bench.gate_run import Gate, list_benchmarks, read_gate
+from bench.injection import FILE, KINDS, PHASES, add_comment, slow_down
+from bench.record import Journal
+from bench.trees import git, open_trees
+
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "results" / "reference" / "gate_error_rates"
+CYCLE = 4 * [0.0] + 2 * [0.02] + 2 * [0.03] + 2 * [0.05] + [0.10]
+FINER = {0.02: ["--floor", "0.01"]}  # which lowers the routing threshold with it
+LOAD_S = 60.0  # busy, then idle, for so long
+LOAD = """
+import sys, time
+idle, period = sys.argv[1] == "idle", float(sys.argv[2])
+while True:
+    end = time.monotonic() + period
+    if idle:
+        time.sleep(period)
+    while time.monotonic() < end:
+        pass
+    idle = not idle
+"""
+
+
+def condition(number: int) -> dict[str, Any]:
+    """What run `number` compares: the same whenever and wherever it is asked for."""
+    cycle, place = divmod(number, len(CYCLE))
+    draw = random.Random(cycle)
+    runs = [
+        {"slowdown": size, "kind": draw.choice(list(KINDS)), "load": (cycle + order) % 2 == 1, "victim": draw.random()}
+        for order, size in enumerate(CYCLE)
+    ]
+    draw.shuffle(runs)
+    return runs[place]
+
+
+@contextlib.contextmanager
+def background_load(wanted: bool):
+    """One core busy for half of the time, beginning at either half."""
+    if not wanted:
+        yield
+        return
+    process = subprocess.Popen([sys.executable, "-c", LOAD, random.choice(("idle", "busy")), str(LOAD_S)])
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def make_commits(folder: Path, wanted: dict[str, Any]) -> dict[str, Any]:
+    """A copy of this repository with a commit `change` on top; returns what the change is."""
+    git(ROOT, "clone", "-q", "--no-hardlinks", str(ROOT), str(folder))
+    base = git(folder, "rev-parse", "HEAD").strip()
+    change: dict[str, Any] = {"base": base, "victim": "", "kind": "", "amount": 0, "share": 0.0}
+    with open_trees(folder, base, base) as trees, tempfile.TemporaryDirectory() as logs:
+        head = trees.path("head")
+        if wanted["slowdown"]:
+            experiment = read_experiment(head / "experiments" / "gate.toml")
+            victims = [one for one in list_benchmarks(experiment) if one.phase in PHASES]
+            victim = victims[int(wanted["victim"] * len(victims))]
+            amount, share = slow_down(trees, victim, wanted["kind"], wanted["slowdown"], Path(logs))
+            change |= {"victim": victim.name, "kind": wanted["kind"], "amount": amount, "share": share}
+        else:
+            add_comment(head)
+        shutil.copy(head / FILE, folder / FILE)
+    identity = ["-c", "user.name=measure", "-c", "user.email=measure@localhost"]
+    git(folder, *identity, "commit", "-q", "-a", "-m", "change")
+    return {**change, "head": git(folder, "rev-parse", "HEAD").strip()}
+
+
+def run_once(number: int, results: Path, options: list[str]) -> dict[str, Any]:
+    """One gate, from the commits to its line."""
+    wanted = condition(number)
+    with tempfile.TemporaryDirectory(prefix="gate-error-rates-") as name:
+        folder = Path(name)
+        change = make_commits(folder / "checkout", wanted)
+        command = [sys.executable, "-P", "-m", "bench", "gate", "--base", change["base"], "--head", change["head"]]
+        command += ["--results", str(folder / "results"), *FINER.get(wanted["slowdown"], []), *options]
+        load_before, started = os.getloadavg()[0], time.time()
+        with background_load(wanted["load"]):
+            done = subprocess.run(command, cwd=folder / "checkout", capture_output=True, text=True)
+        line = {
+            "number": number, "slowdown": wanted["slowdown"], "load": wanted["load"], **change, "started_s": started,
+            "seconds": time.time() - started, "exit_code": done.returncode, "options": options,
+            "load_average": [load_before, os.getloadavg()[0]],
+        }  # fmt: skip
+        if done.returncode not in (0, 1, 3):
+            return {**line, "error": done.stderr.strip().splitlines()[-1:]}
+        (stored,) = (folder / "results" / "gate").iterdir()
+        gate = read_gate(stored)
+    return {**line, **describe(gate), "raw": store(gate, results / "raw" / f"{number:04d}.json.gz")}
+
+
+def describe(gate: Gate) -> dict[str, Any]:
+    """What was decided, of which machine, by which settings."""
+    decision = gate.decide()
+    verdicts = {one.name: [one.verdict, one.ratio, one.low, one.high, one.p] for one in decision.verdicts}
+    machine = gate.about["machine"]
+    content = {
+        "outcome": decision.outcome,
+        "why": decision.why,
+        "verdicts": verdicts,
+        "accuracy": {one["name"]: one["verdict"] for one in decision.accuracies},
+        "detectable": decision.detectable,
+        "control": decision.control,
+        "pairs": len(gate.pairs),
+        "seed": gate.about["seed"],
+        "settings": gate.to_dict()["settings"],
+        "machine": {key: machine[key] for key in ("id", "cpu", "cores", "kernel", "python", "torch")},
+    }
+    return json.loads(
+        json.dumps(content).replace("-Infinity", "null").replace("Infinity", "null").replace("NaN", "null")
+    )
+
+
+def store(gate: Gate, path: Path) -> str:
+    """All raw blocks, in whole nanoseconds, as one compressed file; returns its name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pairs = [
+        {
+            "stage": pair.stage, "first": pair.first, "left": pair.left, "iterations": pair.iterations,
+            "failed": pair.failed, "died": pair.died,
+            "blocks": {
+                name: [[*(round(1e9 * seconds) for seconds in row[:4]), int(row[4])] for row in rows]
+                for name, rows in pair.blocks.items()
+            },
+        }
+        for pair in gate.pairs
+    ]  # fmt: skip
+    path.write_bytes(gzip.compress(json.dumps(pairs, separators=(",", ":")).encode(), mtime=0))
+    return f"raw/{path.name}"
+
+
+def main() -> None:
+    """Runs gates until the time is up."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=60, help="no run is begun after so long")
+    parser.add_argument("--runs", type=int, default=10**6, help="at most so many")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    arguments, options = parser.parse_known_args()  # what is left goes to the gate: for trying this script out
+    arguments.results.mkdir(parents=True, exist_ok=True)
+    journal = Journal(arguments.results / "runs.jsonl")
+    end = time.monotonic() + 60 * arguments.minutes
+    for number in range(done := sum(1 for _ in journal.read()), done + arguments.runs):
+        if time.monotonic() > end:
+            break
+        line = run_once(number, arguments.results, options)
+        journal.append(line)
+        print(
+            f"{number}: slowed {line['share']:.1%} {line['victim']} load {line['load']}:",
+            f"{line.get('outcome', line.get('error'))} ({line.get('why', '')}), {line['seconds']:.0f} s",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("interrupted; the runs that ended are kept, start it again to go on")

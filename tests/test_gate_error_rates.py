@@ -1,0 +1,108 @@
+"""The scripts that count the gate's errors: the plan, the other tools' rules, and the report, from made runs."""
+
+import gzip
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+FOLDER = Path(__file__).resolve().parents[1] / "experiments" / "gate_error_rates"
+NAMES = ["a/forward", "a/step", "b/forward"]
+
+
+@pytest.fixture
+def scripts(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    import measure
+    import peers
+
+    return measure, peers
+
+
+def make_pairs(slowdowns, seed=0, count=8, noise=0.002):
+    random = np.random.default_rng(seed)
+    pairs = []
+    for _ in range(count):
+        blocks = {
+            name: [
+                [round(2e7 * random.normal(1, noise) * (1 + slowdown * side)) for side in (0, 1)] + [0, 0, 1]
+                for _ in range(30)
+            ]
+            for name, slowdown in {**slowdowns, "control": 0.0}.items()
+        }  # fmt: skip
+        pairs.append({"stage": "screen", "iterations": dict.fromkeys(blocks, 10), "blocks": blocks, "died": []})
+    return pairs
+
+
+def test_ten_cycles_hold_what_the_targets_ask_for(scripts):
+    measure, _ = scripts
+    runs = [measure.condition(number) for number in range(10 * len(measure.CYCLE))]
+    sizes = [run["slowdown"] for run in runs]
+    assert {size: sizes.count(size) for size in set(sizes)} == {0.0: 40, 0.02: 20, 0.03: 20, 0.05: 20, 0.1: 10}
+    for size in set(sizes):
+        loads = [run["load"] for run in runs if run["slowdown"] == size]
+        assert sum(loads) == len(loads) / 2
+    assert runs == [measure.condition(number) for number in range(len(runs))]  # it can be gone on with
+
+
+def test_other_tools_rules_flag_what_is_much_slower_and_nothing_else(scripts):
+    _, peers = scripts
+    pairs = make_pairs({"a/forward": 0.0, "a/step": 0.2, "b/forward": -0.2})
+    for rule in peers.RULES:
+        assert peers.flagged(pairs, rule) == ["a/step"], rule
+    assert set(peers.SOURCES) == set(peers.RULES)
+
+
+def test_thresholds_of_other_tools_are_theirs(scripts):
+    _, peers = scripts
+    found = {
+        size: {rule for rule in peers.RULES if peers.flagged(make_pairs({"a/step": size}), rule)}
+        for size in (0.03, 0.06, 0.08)
+    }
+    assert found[0.03] == {"pyperf compare_to"}
+    assert found[0.06] == {"pyperf compare_to", "pytest-benchmark mean:5%", "pytest-benchmark median:5%"}
+    assert found[0.08] == found[0.06] | {"TorchBench 7%"}
+
+
+def made_run(folder, number, slowdown, **changes):
+    (folder / "raw").mkdir(exist_ok=True)
+    raw = f"raw/{number:04d}.json.gz"
+    pairs = make_pairs({name: slowdown if name == "a/step" else 0.0 for name in NAMES}, seed=number)
+    (folder / raw).write_bytes(gzip.compress(json.dumps(pairs).encode()))
+    verdict = ["slower" if slowdown else "same", 1 + slowdown, 1.0, 1.1, 0.001]
+    return {
+        "number": number, "slowdown": slowdown, "victim": "a/step" if slowdown else "", "share": slowdown, "raw": raw,
+        "kind": "copy" if slowdown else "", "load": number % 2 == 1, "seconds": 120.0, "load_average": [0.5, 1.0],
+        "outcome": "regression" if slowdown else "pass", "accuracy": {"a": "same"}, "settings": {"alpha": 0.01},
+        "verdicts": {name: verdict if name == "a/step" else ["same", 1.0, 0.99, 1.01, None] for name in NAMES},
+        "machine": {"cpu": "made up", "cores": 2, "torch": "1", "python": "3", "kernel": "6"}, **changes,
+    }  # fmt: skip
+
+
+def test_the_report_counts_every_run(tmp_path):
+    runs = [made_run(tmp_path, number, size) for number, size in enumerate([0.0, 0.0, 0.03, 0.1])]
+    runs.append({"number": 4, "slowdown": 0.0, "error": ["lenet-bench: the disk is full"]})
+    runs.append(made_run(tmp_path, 5, 0.0, outcome="no verdict"))
+    (tmp_path / "runs.jsonl").write_text("".join(json.dumps(run) + "\n" for run in runs))
+    command = [sys.executable, str(FOLDER / "summarise.py"), "--results", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("5 runs: ")
+    assert (tmp_path / "power.png").read_bytes().startswith(b"\x89PNG")
+    text = (tmp_path / "README.md").read_text()
+    assert "| equal code fails | 3 | 0 of 3, 0% [0.0, 70.8] | 0 in at least 40 |" in text
+    assert "| equal code gets no verdict | 3 | 1 of 3, 33% [0.8, 90.6] | at most 5 % |" in text
+    assert "| 3% slower is found | 1 | 1 of 1, 100% [2.5, 100.0] | 95% |" in text
+    assert "| 5% slower is found | 0 | none yet | 100% |" in text
+    assert "run 4: ['lenet-bench: the disk is full']" in text
+    assert "TorchBench 7%" in text
+
+
+def test_without_runs_there_is_nothing_to_report(tmp_path):
+    (tmp_path / "runs.jsonl").write_text("")
+    command = [sys.executable, str(FOLDER / "summarise.py"), "--results", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "no run to summarise yet" in done.stderr
