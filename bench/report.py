@@ -306,7 +306,8 @@ def markdown_table(headers: list[str], rows: list[list[str]]) -> list[str]:
 def findings_of(run: Run) -> list[Finding]:
     """The claims of the literature that this run alone can be held against; none for most experiments."""
     name = run.experiment["name"]
-    return judge_all([claim for claim in read_claims() if claim.experiments == {name}], {name: run})
+    claims = [claim for claim in read_claims() if claim.experiments == {name}]
+    return judge_all(claims, {name: run}) if claims else []  # to judge means to read all records once more
 
 
 def report_markdown(run: Run, table: pd.DataFrame, ranked: pd.DataFrame) -> str:

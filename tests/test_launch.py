@@ -133,7 +133,7 @@ def server(folder, extension):
     logs = folder / "logs"
     logs.mkdir()
     with ForkServer(logs) as server:
-        assert server.prepare([("digits", 32)], Path("/nowhere"), [extension], download=False) == ""
+        assert server.prepare([("digits", {"input_size": 32})], Path("/nowhere"), [extension], download=False) == ""
         yield server
 
 
@@ -185,7 +185,7 @@ def test_last_words_of_an_earlier_worker_explain_nothing(server, folder, extensi
 
 
 def test_a_missing_data_set_and_a_bad_extension_are_one_line(server, tmp_path):
-    error = server.prepare([("mnist", 32)], tmp_path, [], download=False)
+    error = server.prepare([("mnist", {"input_size": 32})], tmp_path, [], download=False)
     assert f"mnist is not in {tmp_path}" in error
     (tmp_path / "bad.py").write_text("raise RuntimeError('two\\nlines')")
     assert server.prepare([], tmp_path, [str(tmp_path / "bad.py")], download=False) == "RuntimeError: two lines"
