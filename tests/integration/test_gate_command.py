@@ -248,7 +248,7 @@ def test_an_interrupt_at_any_moment_leaves_no_process_and_no_folder(checkout, se
     if moment:  # the first: while it is still starting
         while not list(checkout.scratch.glob("lenet-bench-gate-*")):
             time.sleep(0.01)
-    time.sleep(random.uniform(0.05, (0.5, 1.0, 8.0)[moment]))
+    time.sleep(random.uniform(0.05, (0.5, 1.0, 5.0)[moment]))
     process.send_signal(sent)
     _, err = process.communicate(timeout=60)
     if process.returncode == -sent:
