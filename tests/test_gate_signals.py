@@ -13,7 +13,8 @@ from bench.experiment import read_experiment
 from bench.gate_run import Request, list_benchmarks, open_gate
 from bench.gate_settings import GateError
 from bench.injection import FILE, KINDS, add_comment, inject
-from bench.instructions import choose, describe_instructions
+from bench.instructions import choose, count_instructions, describe_instructions
+from bench.trees import Trees
 from bench.verdict import SLOWER, Verdict
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -87,6 +88,31 @@ def test_instructions_of_tests_are_not_counted(tmp_path, monkeypatch):
         request_for(tmp_path, pytest="tests"), None
     ):  # fmt: skip
         pass
+
+
+COUNTER = """
+import json, os, sys
+task = json.loads(sys.stdin.readline())
+head = os.environ["PYTHONPATH"].endswith("/r")
+for one in task["benchmarks"][: 1 if head else 2]:
+    counts = [1e6 * (1 + head / 10)] * task["repeats"]
+    row = {"counts": counts, "functions": [["a:b", 1.0]], "reason": ""}
+    print(json.dumps({"kind": "counted", "name": one["name"], **row}))
+if head:
+    sys.exit("out of memory")
+print(json.dumps({"kind": "done"}))
+"""
+
+
+def test_counts_of_both_sides_meet_and_a_side_that_dies_says_so(tmp_path, monkeypatch):
+    """The protocol, with a scripted counter: callgrind itself takes minutes."""
+    (tmp_path / "counter.py").write_text(COUNTER)
+    monkeypatch.setattr("bench.instructions.SCRIPT", tmp_path / "counter.py")
+    trees = Trees(tmp_path, tmp_path, {}, False, dict.fromkeys(("base", "head"), sys.executable))
+    rows = count_instructions(trees, BENCHMARKS[:2], tmp_path)
+    first, second = describe_instructions(rows, [])
+    assert first.startswith(f"warning: instructions of {BENCHMARKS[0].name}: 1.000 to 1.100 million, +10.00%")
+    assert second == f"instructions of {BENCHMARKS[1].name}: not counted on head: out of memory"
 
 
 # ---- extra work --------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -37,9 +38,9 @@ CYCLE = 4 * [0.0] + 2 * [0.02] + 2 * [0.03] + 2 * [0.05] + [0.10]
 FINER = {0.02: ["--floor", "0.01"]}  # which lowers the routing threshold with it
 LOAD_S = 60.0  # busy, then idle, for so long
 LOAD = """
-import sys, time
-idle, period = sys.argv[1] == "idle", float(sys.argv[2])
-while True:
+import os, sys, time
+idle, period, parent = sys.argv[1] == "idle", float(sys.argv[2]), os.getppid()
+while os.getppid() == parent:
     end = time.monotonic() + period
     if idle:
         time.sleep(period)
@@ -182,6 +183,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         main()
     except KeyboardInterrupt:
