@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-FOLDER = Path(__file__).resolve().parents[1] / "experiments" / "gate_error_rates"
+ROOT = Path(__file__).resolve().parents[1]
+FOLDER = ROOT / "experiments" / "gate_error_rates"
 NAMES = ["a/forward", "a/step", "b/forward"]
 
 
@@ -98,6 +101,55 @@ def test_the_report_counts_every_run(tmp_path):
     assert "| 5% slower is found | 0 | none yet | 100% |" in text
     assert "run 4: ['lenet-bench: the disk is full']" in text
     assert "TorchBench 7%" in text
+    assert "Mistakes" not in text
+
+    slowed = {"name": "a clone", "file": "lenet/a.py", "slowed": "a/*", "exit_code": 1, "outcome": "regression"}
+    slowed |= {"seconds": 90.0, "verdicts": {"a/step": ["slower", 1.03], "b/forward": ["same", 1.0]}}
+    (tmp_path / "mistakes.jsonl").write_text(json.dumps(slowed) + "\n")
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    row = "| a clone in `lenet/a.py` | `a/*` | regression | a/step | +3.0% | yes | 1.5 |"
+    assert row in (tmp_path / "README.md").read_text().splitlines()
+
+
+def test_a_mistake_is_found_when_it_fails_by_the_right_name_only(scripts):
+    from mistakes import is_right
+
+    line = {"slowed": "a/*", "exit_code": 1, "verdicts": {"a/step": ["slower"], "b/step": ["same"]}}
+    assert is_right(line)
+    assert not is_right(line | {"exit_code": 0})
+    assert not is_right(line | {"verdicts": {"a/step": ["slower"], "b/step": ["slower"]}})
+    assert not is_right(line | {"verdicts": {"a/step": ["same"], "b/step": ["same"]}})
+    assert not is_right({"slowed": "a/*", "exit_code": 2, "error": "broken"})
+    assert is_right({"slowed": "", "exit_code": 0, "verdicts": {"a/step": ["same"]}})
+    assert not is_right({"slowed": "", "exit_code": 3, "verdicts": {}})
+
+
+def test_the_mistakes_fit_the_code_and_change_no_result(scripts, tmp_path):
+    """Each is applied to a copy of `lenet`, which has to train to the very same weights."""
+    from mistakes import MISTAKES
+
+    train = (
+        "import torch\nfrom lenet.networks import build\nfrom lenet.step import TrainingStep\n"
+        "from lenet.variant import Recipe, Variant\n"
+        "torch.set_num_threads(1)\n"
+        "step = TrainingStep(build(Variant(pooling='subsampling', activation='scaled_tanh'), seed=0), Recipe())\n"
+        "draw = torch.Generator().manual_seed(0)\n"
+        "images, labels = torch.randn(8, 3, 32, 32, generator=draw), torch.arange(8)\n"
+        "losses = [step.step(images, labels).item() for _ in range(3)]\n"
+        "print(losses, [weight.double().sum().item() for weight in step.model.parameters()])\n"
+    )
+    found = set()
+    for mistake in [None, *MISTAKES]:
+        copy = tmp_path / (mistake.name if mistake else "unchanged")
+        shutil.copytree(ROOT / "lenet", copy / "lenet")
+        if mistake:
+            text = (copy / mistake.file).read_text()
+            assert text.count(mistake.old) == 1, mistake.name
+            (copy / mistake.file).write_text(text.replace(mistake.old, mistake.new))
+        command = [sys.executable, "-P", "-c", train]
+        environment = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
+        found.add(subprocess.run(command, env=environment, cwd=copy, capture_output=True, text=True, check=True).stdout)
+    assert len(found) == 1, found
 
 
 def test_without_runs_there_is_nothing_to_report(tmp_path):

@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -92,9 +93,27 @@ def make_commits(folder: Path, wanted: dict[str, Any]) -> dict[str, Any]:
         else:
             add_comment(head)
         shutil.copy(head / FILE, folder / FILE)
+    return {**change, "head": commit(folder)}
+
+
+def commit(checkout: Path) -> str:
+    """Commits what was edited in a checkout; returns the commit."""
     identity = ["-c", "user.name=measure", "-c", "user.email=measure@localhost"]
-    git(folder, *identity, "commit", "-q", "-a", "-m", "change")
-    return {**change, "head": git(folder, "rev-parse", "HEAD").strip()}
+    git(checkout, *identity, "commit", "-q", "-a", "-m", "change")
+    return git(checkout, "rev-parse", "HEAD").strip()
+
+
+def compare(
+    checkout: Path, base: str, head: str, options: Sequence[str]
+) -> tuple[subprocess.CompletedProcess[str], Gate | None]:
+    """`lenet-bench gate` on two commits of a checkout, as a person would; None if it did not get to the end."""
+    command = [sys.executable, "-P", "-m", "bench", "gate", "--base", base, "--head", head]
+    command += ["--results", str(checkout.parent / "results"), *options]
+    done = subprocess.run(command, cwd=checkout, capture_output=True, text=True)
+    if done.returncode not in (0, 1, 3):
+        return done, None
+    (stored,) = (checkout.parent / "results" / "gate").iterdir()
+    return done, read_gate(stored)
 
 
 def run_once(number: int, results: Path, options: list[str]) -> dict[str, Any]:
@@ -102,21 +121,19 @@ def run_once(number: int, results: Path, options: list[str]) -> dict[str, Any]:
     wanted = condition(number)
     with tempfile.TemporaryDirectory(prefix="gate-error-rates-") as name:
         folder = Path(name)
-        change = make_commits(folder / "checkout", wanted)
-        command = [sys.executable, "-P", "-m", "bench", "gate", "--base", change["base"], "--head", change["head"]]
-        command += ["--results", str(folder / "results"), *FINER.get(wanted["slowdown"], []), *options]
+        checkout = folder / "checkout"
+        change = make_commits(checkout, wanted)
+        finer = FINER.get(wanted["slowdown"], [])
         load_before, started = os.getloadavg()[0], time.time()
         with background_load(wanted["load"]):
-            done = subprocess.run(command, cwd=folder / "checkout", capture_output=True, text=True)
+            done, gate = compare(checkout, change["base"], change["head"], [*finer, *options])
         line = {
             "number": number, "slowdown": wanted["slowdown"], "load": wanted["load"], **change, "started_s": started,
             "seconds": time.time() - started, "exit_code": done.returncode, "options": options,
             "load_average": [load_before, os.getloadavg()[0]],
         }  # fmt: skip
-        if done.returncode not in (0, 1, 3):
+        if gate is None:
             return {**line, "error": done.stderr.strip().splitlines()[-1:]}
-        (stored,) = (folder / "results" / "gate").iterdir()
-        gate = read_gate(stored)
     return {**line, **describe(gate), "raw": store(gate, results / "raw" / f"{number:04d}.json.gz")}
 
 

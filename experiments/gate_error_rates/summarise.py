@@ -21,6 +21,7 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 import peers
 from measure import LOAD_S, RESULTS
+from mistakes import is_right
 from scipy.stats import binomtest
 
 OURS = "lenet-bench gate"
@@ -122,12 +123,35 @@ def write_readme(folder: Path, runs: list[Run], broken: list[Run]) -> None:
             f"| {rule} | {peers.SOURCES.get(rule, 'this repository')} | {share(count_wrong(same, rule), len(same))} | "
             f"{found} | {share(count_wrong(every, rule), len(every))} |"
         )
+    lines += describe_mistakes(folder / "mistakes.jsonl")
     settings = runs[0]["settings"]
     kinds = collections.Counter(run["kind"] for run in every)
     lines += ["", "![power](power.png)", "", "## Settings", ""]
     lines += [", ".join(f"{key} {value}" for key, value in settings.items()), ""]
     lines += ["Extra work (`bench/injection.py`): " + ", ".join(f"{kind} {n}" for kind, n in kinds.items()) + "."]
     (folder / "README.md").write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
+
+
+def describe_mistakes(file: Path) -> list[str]:
+    """What `mistakes.py` found."""
+    if not file.exists():
+        return []
+    lines = [
+        "", "## Mistakes that people make", "",
+        "Each a real commit, made by `experiments/gate_error_rates/mistakes.py`.", "",
+        "| the change | may slow | outcome | named | largest slowdown | as it should be | min |",
+        "|---|---|---|---|---|---|---|",
+    ]  # fmt: skip
+    for one in map(json.loads, file.read_text().splitlines()):
+        slower = {name: verdict[1] for name, verdict in one.get("verdicts", {}).items() if verdict[0] == "slower"}
+        cells = [
+            f"{one['name']} in `{one['file']}`", f"`{one['slowed']}`" if one["slowed"] else "nothing",
+            str(one.get("outcome", one.get("error"))), ", ".join(slower) or "none",
+            f"{max(slower.values()) - 1:+.1%}" if slower else "", "yes" if is_right(one) else "no",
+            f"{one['seconds'] / 60:.1f}",
+        ]  # fmt: skip
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
 
 
 def draw(folder: Path, runs: list[Run]) -> None:
