@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from bench.record import Record, RecordError, Run, find_run
-from bench.rejection import TARGETS, ranked_seeds, share_to_reject, test_images
+from bench.rejection import TARGETS, ranked_seeds, resampled_shares, share_to_reject, test_images
 from bench.statistics import UNKNOWN, Estimate, mean_interval, share_interval
 
 CLAIMS = Path(__file__).with_name("claims.toml")
 ALPHA = 0.05
+DRAWS = 500  # of test sets
 COUNTS = ("parameters", "connections", "macs", "units")
 REPRODUCED, NOT_REPRODUCED, DATA_DIFFER = "reproduced", "not reproduced", "data differ"
 ONLY_REMEMBERED, NOT_RUN = "only remembered", "not run"
@@ -179,6 +180,8 @@ def interval(record: Record, measure: str) -> tuple[Estimate, str]:
     """The mean over seeds with Student's interval, and what a reader must know of it.
 
     With one seed of a method that draws nothing, what is random are the test images: then the interval is over those.
+    A rejected share hangs on the few errors that are hardest to tell, so its interval is wide enough for both: the
+    variance over test sets drawn anew (the seeds share theirs) is added to that of the mean over seeds.
     """
     values = list(values_by_seed(record, measure).values())
     estimate = mean_interval(values)
@@ -186,7 +189,19 @@ def interval(record: Record, measure: str) -> tuple[Estimate, str]:
         images = test_images(record)
         share = share_interval(round(values[0] / 100 * images), images, 1 - ALPHA)
         return Estimate(values[0], 100 * share.low, 100 * share.high, images), "interval over the test images"
+    if measure.startswith("reject_") and estimate.n > 1:
+        margin = math.hypot(estimate.half_width, 1.96 * 100 * spread_over_images(record, measure))
+        low, high = max(0.0, estimate.value - margin), min(100.0, estimate.value + margin)
+        return Estimate(estimate.value, low, high, estimate.n), "interval over seeds and test images"
     return dataclasses.replace(estimate, low=max(0.0, estimate.low) if estimate.n > 1 else estimate.low), ""
+
+
+def spread_over_images(record: Record, measure: str) -> float:
+    """The standard deviation of a rejected share over test sets drawn anew, typical of the record's seeds."""
+    _, kind, target = measure.split("_")
+    images, error = test_images(record), TARGETS[target]
+    drawn = [resampled_shares(s.rejection[kind], images, error, DRAWS).var() for s in ranked_seeds(record)]
+    return math.sqrt(sum(drawn) / len(drawn))
 
 
 def paired_difference(first: Record, second: Record, measure: str, confidence: float) -> Estimate:

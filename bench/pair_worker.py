@@ -189,11 +189,13 @@ def train(entry: dict[str, Any], data_root: Path) -> dict[str, Any]:
     from lenet.data import load
     from lenet.networks import build
     from lenet.training import TrainingStep, fit
+    from lenet.variant import Form
 
     message = {"kind": "trained", "name": entry["name"], "seed": entry["seed"], "accuracy": None, "reason": ""}
     try:
         trial = Trial.from_dict(entry["trial"])
-        data = load(trial.recipe.data, data_root, input_size=trial.variant.input_size)
+        form = Form.of(trial.recipe, trial.variant.input_size, draw=entry["seed"])
+        data = load(trial.recipe.data, data_root, form=form)
         step = TrainingStep(build(trial.variant, seed=entry["seed"]), trial.recipe)
         result = fit(step, data, trial.recipe, entry["seed"])
         message |= {"accuracy": result.test_accuracy, "reason": result.reason}

@@ -95,17 +95,6 @@ def exp_interval(logs: list[float], confidence: float = 0.95) -> Estimate:
     return Estimate(math.exp(found.value), math.exp(found.low), math.exp(found.high), found.n) if logs else UNKNOWN
 
 
-def ratio_interval(
-    numerator: Sequence[Sequence[float]], denominator: Sequence[Sequence[float]], confidence: float = 0.95
-) -> Estimate:
-    """The ratio of two phases' times, from processes that timed both: paired by process, so that what a process does
-    to all trials alike cancels.
-    """
-    logs = [math.log(np.median(a) / np.median(b)) for a, b in zip(numerator, denominator, strict=True)]
-    estimate = mean_interval(logs, confidence)
-    return Estimate(math.exp(estimate.value), math.exp(estimate.low), math.exp(estimate.high), estimate.n)
-
-
 def bootstrap_median_interval(
     processes: Sequence[Sequence[float]], confidence: float = 0.95, draws: int = DRAWS, random_seed: int = 0
 ) -> Estimate:

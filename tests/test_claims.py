@@ -24,6 +24,7 @@ from bench.claims import (
 from bench.experiment import read_experiment
 from bench.history import HEADERS, markdown_table, summary, terminal_table, to_json, write_page
 from bench.record import Record, Run, SeedResult
+from bench.rejection import resampled_shares
 from bench.trial import KNOBS, Trial
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
@@ -81,9 +82,19 @@ def test_a_count_is_exact(count, verdict):
 def test_a_rejected_share():
     places = {"margin": list(range(201)), "confidence": []}
     made = {"x": [record("net1", [10.0, 10.0], places)]}
-    finding = judge(claim(trial=NET, measure="reject_margin_1pct", published=9.0), made)
+    finding = judge(claim(trial=NET, measure="reject_margin_1pct", published=5.0), made)
     assert finding.ours.value == pytest.approx(100 * 183 / 2_007)  # 18 of the other 1,824 are wrong: 0.99 %
     assert finding.verdict == NOT_REPRODUCED
+
+
+def test_a_rejected_shares_interval_is_over_the_test_images_too():
+    places = {"margin": [*range(150), 160, 190, 240, 300, 380, 500], "confidence": []}  # the last of 2,007 hang on few
+    made = record("net1", [8.0, 8.0, 8.0], places)  # three seeds that agree: nothing is left but the images
+    finding = judge(claim(trial=NET, measure="reject_margin_1pct", published=9.0), {"x": [made]})
+    drawn = resampled_shares(places["margin"], 2_007, 0.01, draws=2_000, random_seed=1)
+    assert finding.ours.half_width == pytest.approx(1.96 * 100 * drawn.std(), rel=0.1)
+    assert finding.ours.half_width > 0.5
+    assert "seeds and test images" in finding.note
 
 
 def test_an_order_must_be_significant_in_every_pair():

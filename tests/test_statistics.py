@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from bench.statistics import UNKNOWN, Estimate, is_narrow, mean_interval, median_interval, ratio_interval
+from bench.statistics import UNKNOWN, Estimate, is_narrow, mean_interval, median_interval
 
 NOISE = ("normal", "heavy_tailed", "bimodal", "drifting")
 DRAWS = 1_000
@@ -38,26 +38,11 @@ def test_rounds_are_no_repeats():
     assert median_interval([[1.0] * 1000, [1.1] * 1000]) == few
 
 
-def test_a_ratio_pairs_the_processes():
-    base = [[1.0, 1.2, 1.1], [2.0, 2.2, 2.1], [0.5, 0.6, 0.55]]
-    doubled = [[2 * seconds for seconds in rounds] for rounds in base]
-    estimate = ratio_interval(doubled, base)
-    # What differs between processes falls on both, so that nothing is left of it.
-    assert (estimate.value, estimate.low, estimate.high) == pytest.approx((2, 2, 2))
-    assert estimate.n == 3
-    logs = np.log([3.0, 4.0])
-    low, high = scipy.stats.t.interval(0.95, 1, loc=logs.mean(), scale=scipy.stats.sem(logs))
-    estimate = ratio_interval([[3.0], [8.0]], [[1.0], [2.0]])
-    assert (estimate.low, estimate.high) == pytest.approx((math.exp(low), math.exp(high)))
-    with pytest.raises(ValueError, match="longer"):
-        ratio_interval([[1.0]], [[1.0], [2.0]])
-
-
 def test_nothing_and_one_value_have_no_interval():
-    for empty in (mean_interval([]), median_interval([]), median_interval([[], []]), ratio_interval([], [])):
+    for empty in (mean_interval([]), median_interval([]), median_interval([[], []])):
         assert empty.n == 0
         assert all(math.isnan(number) for number in (empty.value, empty.low, empty.high))
-    for one in (mean_interval([2.0]), median_interval([[2.0, 2.0]]), ratio_interval([[4.0]], [[2.0]])):
+    for one in (mean_interval([2.0]), median_interval([[2.0, 2.0]])):
         assert (one.value, one.n) == (pytest.approx(2.0), 1)
         assert math.isnan(one.low)
         assert math.isnan(one.high)
@@ -124,18 +109,3 @@ def test_the_time_of_a_phase_is_covered(kind, n):
     random = np.random.default_rng(2)
     seconds = [1e-3 * np.exp(0.02 * noise(kind, random, n, 1) + 0.01 * noise(kind, random, n, 6)) for _ in range(DRAWS)]
     check_coverage([e.low <= 1e-3 <= e.high for e in map(median_interval, seconds)], kind)
-
-
-@pytest.mark.parametrize("kind", NOISE)
-def test_a_ratio_is_covered_and_drift_common_to_both_cancels(kind):
-    random = np.random.default_rng(3)
-    estimates, unpaired = [], []
-    for _ in range(DRAWS):
-        common = 0.2 * noise(kind, random, 5, 1)
-        base = 1e-3 * np.exp(common + 0.01 * random.normal(size=(5, 1)) + 0.01 * noise(kind, random, 5, 6))
-        head = 1.1e-3 * np.exp(common + 0.01 * random.normal(size=(5, 1)) + 0.01 * noise(kind, random, 5, 6))
-        estimates.append(ratio_interval(head, base))
-        unpaired.append(median_interval(head))
-    check_coverage([e.low <= 1.1 <= e.high for e in estimates], kind)
-    widths = [np.mean([e.half_width / e.value for e in many]) for many in (estimates, unpaired)]
-    assert widths[0] < widths[1] / 3
