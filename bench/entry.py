@@ -71,6 +71,7 @@ STATUSES = {"ok": "FINISHED", "failed": "FAILED", "skipped": "KILLED"}
 """A skipped trial never ran. Only trials with results are FINISHED, so that filtering by it leaves the ranking."""
 
 TEXT_LIMIT = 4_000  # characters of a tag; MLflow cuts at 5,000 or 8,000 by version
+NAME_LIMIT = 250  # characters of a run's name: PostgreSQL's column takes no more, sqlite's would
 NOTE_ROWS = 20
 NOTE_LIMIT = 6_000  # links follow it
 RANKING_ROWS = 500
@@ -122,6 +123,14 @@ def rounded(value: object) -> float | None:
 def text(value: object) -> str:
     """A value as a parameter or tag, within MLflow's limit."""
     return str(value)[:TEXT_LIMIT]
+
+
+def run_name(value: str) -> str:
+    """A run's name within MLflow's limit; one that is cut still ends on its own digits."""
+    if len(value) <= NAME_LIMIT:
+        return value
+    mark = hashlib.sha256(value.encode()).hexdigest()[:8]
+    return f"{value[: NAME_LIMIT - 9]}~{mark}"
 
 
 def make_entries(run: Run, table: pd.DataFrame) -> tuple[Entry, list[Entry]]:
@@ -177,7 +186,7 @@ def trial_entry(run: Run, record: Record, row: Row, shared: Mapping[str, str]) -
             tags[f"bench.{column}"] = text(row[column])
     return Entry(
         uid=f"{run.experiment['uid']}:{record.key}",
-        name=text(record.name),
+        name=run_name(record.name),
         status=STATUSES[record.status],
         start_ms=round(record.started_s * 1000),
         end_ms=round(record.ended_s * 1000),
@@ -254,7 +263,7 @@ def sweep_entry(run: Run, records: list[Record], table: pd.DataFrame) -> Entry:
     counted = {"trials": total, **counts, "missing": total - len(records)}
     return Entry(
         uid=run.experiment["uid"],
-        name=text(f"{run.experiment['name']} {run.path.name}"),
+        name=run_name(f"{run.experiment['name']} {run.path.name}"),
         status="FINISHED" if len(records) >= total else "KILLED",
         start_ms=round(started_s * 1000),
         end_ms=round(ended_s * 1000),

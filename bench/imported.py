@@ -10,7 +10,7 @@ import hashlib
 import json
 from typing import Any
 
-from bench.entry import LAYOUT, Entry, rounded, text
+from bench.entry import LAYOUT, Entry, rounded, run_name, text
 from bench.formats.pytest_benchmark import PytestBenchmark, PytestFile
 from bench.replica import SyncResult
 from bench.store import Store
@@ -63,7 +63,7 @@ def _entry(uid: str, one: PytestBenchmark, shared: dict[str, str], at_ms: int) -
     numbers |= {f"quality/{name}": _times(one.stats.get(name), 1) for name in COUNTS}
     parameters = {**one.params, **{f"info {name}": value for name, value in one.extra_info.items()}}
     return Entry(
-        f"{uid}:{key}", text(one.name), "FINISHED", at_ms, at_ms,
+        f"{uid}:{key}", run_name(one.name), "FINISHED", at_ms, at_ms,
         params={"benchmark": text(one.fullname), "group": text(one.group or "")}
         | {_name(name): text(value) for name, value in parameters.items()},
         metrics=[(name, value, 0) for name, value in numbers.items() if value is not None],

@@ -14,7 +14,7 @@ from tracked_run import make_record, make_run, make_table, snapshot
 
 from bench import store as stores
 from bench.entry import COLORS, NOTE_LIMIT, curves, rounded, sweep_entry, trial_entries, trial_entry
-from bench.record import SeedResult
+from bench.record import Run, SeedResult
 from bench.replica import Found, plan
 from bench.tracking import TrackingError, links, mask, resolve_uri, sync
 from bench.views import takes_saved_views, view_state
@@ -392,6 +392,41 @@ def test_a_file_that_is_no_database_is_refused_and_kept(run, tmp_path):
 def test_a_folder_that_cannot_be_made_is_refused(run, tmp_path):
     (tmp_path / "file").write_text("")
     assert "sqlite" in refused(run, f"sqlite:///{tmp_path}/file/mlflow.db")
+
+
+def test_a_read_only_file_is_one_line_and_nothing_is_written(run, uri, tmp_path):
+    file = tmp_path / "mlflow.db"
+    file.chmod(0o444)
+    before = file.read_bytes()
+    # Root may write anywhere, so the process gives that right up first: CAP_DAC_OVERRIDE leaves its bounding set.
+    code = (
+        "import ctypes, os, sys; ctypes.CDLL(None).prctl(24, 1)\n"
+        "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    )
+    command = [sys.executable, "-c", code, str(TESTS / "tracked_run.py"), str(run.path), uri]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    says = f"{file}: the file is read-only; the records are safe, send them later with: lenet-bench sync {run.path}"
+    assert done.stderr.splitlines()[-1].endswith(says)
+    assert file.read_bytes() == before
+
+
+def test_names_and_values_longer_than_mlflow_takes_are_cut_and_stay_apart(tmp_path, uri):
+    long = 20_000
+    run = make_run(tmp_path / "quick" / "r1", records=False)
+    experiment = dict(run.experiment)
+    experiment |= {"question": "why " * long, "expect": "because " * long, "command": "x" * long}
+    endless = Run.create(tmp_path / "quick" / "r2", experiment | {"uid": "long"}, {"id": "m1"})
+    for place, batch_size in enumerate((8, 64)):
+        record = make_record({"batch_size": batch_size}, place)
+        endless.append(dataclasses.replace(record, name=f"{'n' * long}{place}", reason="r" * long))
+    table = make_table(endless)
+    sync(endless, uri, table=table)
+    held = client_of(uri).search_runs(["1"], filter_string="tags.`bench.role` = 'trial'")
+    assert sorted(len(name) for name in {run.info.run_name for run in held}) == [250, 250]  # PostgreSQL takes no more
+    before = rows(uri)
+    report = sync(endless, uri, table=table)  # what was cut is not taken for damage
+    assert rows(uri) == before, report
 
 
 def test_a_machine_without_mlflow_gets_one_line(run, uri):
