@@ -81,7 +81,9 @@ def log_best(store: Store, run: Run, table: pd.DataFrame) -> str:
         raise
     except Exception as error:  # whatever torch.export does not take
         return f"the best trial, {best.record.name}, cannot be logged as a model ({first_line(error)})"
-    return f"model of {best.record.name} (seed {best.seed}): {crown(store, best, model_id)}"
+    crowned = crown(store, best, model_id)
+    drop_outdated(store, run, best, model_id)
+    return f"model of {best.record.name} (seed {best.seed}): {crowned}"
 
 
 def find_best(store: Store, run: Run, table: pd.DataFrame) -> Best | str:
@@ -133,6 +135,7 @@ def log_model(store: Store, run: Run, best: Best) -> str:
         name=best.record.trial["recipe"]["data"],
         source_run_id=best.run_id,
         tags={"bench.weights": best.digest, "bench.seed": str(best.seed), "bench.data": best.data,
+              "bench.sweep": run.experiment["uid"],
               "mlflow.note.content": "Takes images as lenet.data.load returns them: normalised, float32 "
               f"(N, {', '.join(map(str, shape[1:]))}); gives logits."},
         params={knob: str(value) for knob, value in knobs.items()},
@@ -173,7 +176,7 @@ def quiet() -> Any:
 
 def crown(store: Store, best: Best, model_id: str) -> str:
     """Registers the model and gives it the alias `champion`, if there is no holder or it beats the holder; says so."""
-    name = f"lenet-{best.record.trial['recipe']['data']}"
+    name = registered_name(best)
     holder = holder_of(store, name)
     if holder is not None:
         if holder.tags.get("bench.weights") == best.digest:
@@ -192,6 +195,21 @@ def crown(store: Store, best: Best, model_id: str) -> str:
     )  # fmt: skip
     store.call(store.client.set_registered_model_alias, name, ALIAS, version.version)
     return f"registered as {name}@{ALIAS}, version {version.version}"
+
+
+def registered_name(best: Best) -> str:
+    """One registered model a data set."""
+    return f"lenet-{best.record.trial['recipe']['data']}"
+
+
+def drop_outdated(store: Store, run: Run, best: Best, model_id: str) -> None:
+    """Deletes models of this sweep that are no longer its best trial's, but for those that a registered version is."""
+    versions = store.call(store.client.search_model_versions, f"name = '{registered_name(best)}'")
+    kept = {model_id, *(version.source.rpartition("/")[2] for version in versions)}  # `model_id` is None in a listing
+    condition = f"tags.`bench.sweep` = '{run.experiment['uid']}'"
+    for model in store.call(store.client.search_logged_models, [store.experiment_id], condition):
+        if model.model_id not in kept:
+            store.call(store.client.delete_logged_model, model.model_id)
 
 
 def holder_of(store: Store, name: str) -> Any:

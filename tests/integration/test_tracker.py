@@ -177,6 +177,28 @@ def test_the_best_trial_is_a_model_that_loads_without_this_suite_and_twice_is_on
     assert done.stdout.split("\n")[:2] == ["(5, 10) True", "False"], done.stderr[-800:]
 
 
+def test_a_model_that_is_no_longer_the_best_goes_unless_it_is_registered(tmp_path, uri, trained):
+    import torch
+
+    def models():
+        with quiet_environment():
+            client = import_mlflow().MlflowClient(uri)
+            return {model.model_id for model in client.search_logged_models(["1"])}
+
+    held = []
+    with Tracker(uri, tmp_path) as tracker:
+        for number in range(3):
+            [file] = (trained.path / "weights").glob("*.pt")
+            weights = torch.load(file)
+            torch.save({name: value + number for name, value in weights.items()}, file)  # trained anew
+            tracker.sync(trained)
+            held.append(models())
+    champion, second = held[0], held[1] - held[0]
+    assert [len(one) for one in held] == [1, 2, 2]
+    assert champion < held[2]
+    assert not second & held[2]
+
+
 class Candidate:
     def __init__(self, accuracies, data="digits:1"):
         self.accuracies, self.data = accuracies, data
