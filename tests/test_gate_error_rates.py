@@ -152,6 +152,19 @@ def test_the_mistakes_fit_the_code_and_change_no_result(scripts, tmp_path):
     assert len(found) == 1, found
 
 
+def test_resampled_gates_find_what_was_multiplied_in_and_nothing_else(tmp_path):
+    runs = [made_run(tmp_path, number, 0.0) for number in range(2)]
+    (tmp_path / "runs.jsonl").write_text("".join(json.dumps(run) + "\n" for run in runs))
+    for name in ("resample.py", "summarise.py"):
+        command = [sys.executable, str(FOLDER / name), "--results", str(tmp_path)]
+        subprocess.run([*command, *(["--gates", "4"] if name == "resample.py" else [])], check=True)
+    content = json.loads((tmp_path / "resampled.json").read_text())
+    assert content["pool"] == 16
+    found = {one["slowdown"]: (one["found"], one["others"], one["no_verdict"]) for one in content["counts"]}
+    assert found == {0.0: (0, 0, 0), **{size: (4, 0, 0) for size in (0.01, 0.02, 0.03, 0.05, 0.1)}}
+    assert "| 3% | 2.0% | 4 of 4, 100% [39.8, 100.0] | 0 of 4, 0% [0.0, 60.2] |" in (tmp_path / "README.md").read_text()
+
+
 def test_without_runs_there_is_nothing_to_report(tmp_path):
     (tmp_path / "runs.jsonl").write_text("")
     command = [sys.executable, str(FOLDER / "summarise.py"), "--results", str(tmp_path)]

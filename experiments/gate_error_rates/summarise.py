@@ -123,6 +123,7 @@ def write_readme(folder: Path, runs: list[Run], broken: list[Run]) -> None:
             f"| {rule} | {peers.SOURCES.get(rule, 'this repository')} | {share(count_wrong(same, rule), len(same))} | "
             f"{found} | {share(count_wrong(every, rule), len(every))} |"
         )
+    lines += describe_resampled(folder / "resampled.json")
     lines += describe_mistakes(folder / "mistakes.jsonl")
     settings = runs[0]["settings"]
     kinds = collections.Counter(run["kind"] for run in every)
@@ -130,6 +131,26 @@ def write_readme(folder: Path, runs: list[Run], broken: list[Run]) -> None:
     lines += [", ".join(f"{key} {value}" for key, value in settings.items()), ""]
     lines += ["Extra work (`bench/injection.py`): " + ", ".join(f"{kind} {n}" for kind, n in kinds.items()) + "."]
     (folder / "README.md").write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
+
+
+def describe_resampled(file: Path) -> list[str]:
+    """What `resample.py` found."""
+    if not file.exists():
+        return []
+    content = json.loads(file.read_text())
+    lines = [
+        "", "## Resampled, not run", "",
+        f"Gates drawn by `experiments/gate_error_rates/resample.py` from the {content['pool']} screening pairs of the "
+        "runs on equal code, with the slowdown multiplied in. The pairs repeat, so the bounds are of the drawing only.",
+        "",
+        "| slowdown of one benchmark | floor | found | another called slower | no verdict |",
+        "|---|---|---|---|---|",
+    ]  # fmt: skip
+    for one in content["counts"]:
+        found, others, none = (share(one[key], one["gates"]) for key in ("found", "others", "no_verdict"))
+        size = f"{one['slowdown']:.0%}" if one["slowdown"] else "none"
+        lines.append(f"| {size} | {one['floor']:.1%} | {found if one['slowdown'] else ''} | {others} | {none} |")
+    return lines
 
 
 def describe_mistakes(file: Path) -> list[str]:
