@@ -32,9 +32,9 @@ REJECTION = "history_1990_rejection"
 HOW = (
     "A figure is *reproduced* if our 95 % interval contains it or is wholly better than it; an order if every pair is "
     "significant at 5 %, all pairs of the claim together (Bonferroni), paired by seed. The interval is Student's over "
-    "seeds, and so says how the mean of repeated trainings varies, not how other test images would. *Data differ*: the "
-    "figure was measured on other images. *Only remembered*: no text at hand, shown for orientation and never judged. "
-    "Errors and rejected shares in percent."
+    "seeds, and so says how the mean of repeated trainings varies, not how other test images would; that of a rejected "
+    "share is over the test images too. *Data differ*: the figure was measured on other images. *Only remembered*: no "
+    "text at hand, shown for orientation and never judged. Errors and rejected shares in percent."
 )
 
 

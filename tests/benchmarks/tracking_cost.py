@@ -2,7 +2,8 @@
 
 Synthetic records at their true size. Each figure is the best of the repeats, each of a fresh process; exponents are of
 time against trials over the last step. With `--ui` the largest run is sent to sqlite and looked at through a server,
-which takes as long as its sync: minutes for 10,000.
+which takes as long as its sync: minutes for 10,000. With `--sweep FILE` that experiment is run with and without tracking
+in turn, and nothing else is measured.
 """
 
 import argparse
@@ -10,6 +11,7 @@ import json
 import math
 import os
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -118,14 +120,37 @@ def look(folder, path):
     print(f"mlflow.search_runs of {rows:,} runs: {searched:.1f} s; our table: {own:.1f} s, {faster:.0f} times faster")
 
 
+def sweeps(folder, experiment, repeats, arguments):
+    """What tracking adds to a real sweep: wall and processor seconds of whole commands, in turn."""
+    seconds, busy = {True: [], False: []}, {True: [], False: []}
+    for number in range(repeats):
+        for tracked in (False, True) if number % 2 else (True, False):
+            command = [*BENCH, "run", experiment, "--results", str(folder / f"{number}-{tracked}"), *arguments]
+            before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+            subprocess.run([*command, *([] if tracked else ["--no-track"])], check=True, capture_output=True)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            seconds[tracked].append(time.monotonic() - began)
+            busy[tracked].append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+            print(f"{'tracked' if tracked else 'not tracked'}: {seconds[tracked][-1]:.1f} s, ", end="")
+            print(f"{busy[tracked][-1]:.1f} s on the processors", flush=True)
+    for name, found in (("wall", seconds), ("processors", busy)):
+        extra = statistics.median(found[True]) - statistics.median(found[False])
+        share = extra / statistics.median(found[False])
+        print(f"{name}: {extra:+.1f} s, {share:+.1%} of this sweep; of one of 10 minutes {extra / 600:+.1%}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=[100, 1_000, 10_000])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--rates", type=int, default=200, help="trials to send; 0 leaves it out")
     parser.add_argument("--ui", action="store_true")
-    options = parser.parse_args()
+    parser.add_argument("--sweep", metavar="FILE", help="an experiment; options that are not known here go to `run`")
+    options, rest = parser.parse_known_args()
     with tempfile.TemporaryDirectory() as folder:
+        if options.sweep:
+            sweeps(Path(folder), options.sweep, options.repeats, rest)
+            return
         folders = [Path(folder) / "synthetic" / f"n{size}" for size in options.sizes]
         for path, size in zip(folders, options.sizes, strict=True):
             make_synthetic_run(path, size, uid=f"n{size}")
