@@ -2,8 +2,8 @@
 
 Synthetic records at their true size. Each figure is the best of the repeats, each of a fresh process; exponents are of
 time against trials over the last step. With `--ui` the largest run is sent to sqlite and looked at through a server,
-which takes as long as its sync: minutes for 10,000. With `--sweep FILE` that experiment is run with and without tracking
-in turn, and nothing else is measured.
+which takes as long as its sync: minutes for 10,000. With `--sweep FILE` that experiment is run with and without
+tracking in turn, and nothing else is measured.
 """
 
 import argparse
