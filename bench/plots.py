@@ -174,16 +174,14 @@ def draw_scatter(figure: Figure, timed: pd.DataFrame, table: pd.DataFrame) -> No
 
 def label_points(axes: Axes, trials: pd.DataFrame) -> None:
     """Names beside points, on the side where there is room; a name that would lie on an earlier one is left out."""
-    from matplotlib.patheffects import withStroke
-
-    halo = [withStroke(linewidth=2, foreground="white")]  # other points may lie under a name
+    behind = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.8}  # other points may lie under a name
     placed: list[Any] = []
     for _, trial in trials.iterrows():
         x, y = float(trial["step_ms"]), float(trial["test_accuracy"]) * 100
         right = axes.transLimits.transform((x, y))[0] > 0.6
         label = axes.annotate(
             shorten(trial["name"]), (x, y), xytext=(-6 if right else 6, 5), textcoords="offset points", fontsize=8,
-            ha="right" if right else "left", in_layout=False, path_effects=halo, zorder=9,
+            ha="right" if right else "left", in_layout=False, bbox=behind, zorder=9,
         )  # fmt: skip
         extent = label.get_window_extent()
         if any(extent.overlaps(other) for other in placed):
