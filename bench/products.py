@@ -12,10 +12,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bench import report
 from bench.effects import main_effects
-from bench.page import write_html
-from bench.plots import draw_plots
 from bench.record import Run
 from bench.table import build_table, machine_warning, rank, select, to_markdown, write_table
 
@@ -41,6 +38,11 @@ def make_table(run: Run) -> pd.DataFrame:
 
 def make_products(run: Run) -> Products:
     """Writes everything into the run's folder and returns it."""
+    # Here and below: a CSV of ten thousand trials is not to wait for what draws and explains them.
+    from bench import report
+    from bench.page import write_html
+    from bench.plots import draw_plots
+
     table = build_table([run])
     ranked = rank(table, [run])
     paths = write_table(run, table)
@@ -82,6 +84,8 @@ def format_table(runs: Sequence[Run], form: str, *, where: str | None, effects: 
         return str(table.to_json(orient="records", indent=1))
     if form == "md" or effects:
         return to_markdown(table)
+    from bench import report
+
     ranking = report.terminal_ranking(table, rank(table, runs), runs[0], width)
     if warning := machine_warning(table):
         ranking.renderables.append(warning)

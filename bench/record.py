@@ -248,7 +248,7 @@ class Journal:
 
     def _parse(self, number: int, line: bytes) -> dict[str, Any]:
         try:
-            values: dict[str, Any] = from_json(line)  # five times as fast as json
+            values: dict[str, Any] = from_json(line, cache_strings="keys")  # five times as fast as json
         except ValueError as error:
             raise RecordError(f"{self.path}:{number}: not a line of JSON ({error})") from error
         return values
