@@ -35,6 +35,7 @@ CURVES = 8
 NAMED = 32  # characters of a name
 LISTED = 5  # names in a note
 LOST = 20.0  # points of accuracy
+WIDEST_REFUSAL = 0.3  # the share of the test images up to which rejection is drawn
 STYLE: dict[Any, Any] = {
     "font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25,
     "axes.titlesize": 11, "axes.titlelocation": "left", "svg.fonttype": "none", "svg.hashsalt": "lenet-bench",
@@ -271,13 +272,16 @@ def draw_rejection(figure: Figure, run: Run, keys: Sequence[str]) -> None:
     for number, key in enumerate(chosen):
         images = test_images(records[key])
         curves = [error_curve(seed.rejection["margin"], images) for seed in ranked_seeds(records[key])]
-        values, refused = np.array(curves) * 100, np.arange(images) / images * 100
+        shown = np.unique(
+            np.linspace(0, WIDEST_REFUSAL * (images - 1), 301).astype(int)
+        )  # ten thousand make an SVG of MB
+        values, refused = np.array(curves)[:, shown] * 100, shown / images * 100
         colour = COLOURS[number % len(COLOURS)]
         axes.plot(refused, values.mean(axis=0), color=colour, lw=1.5, label=shorten(records[key].name))
         axes.fill_between(refused, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.15, lw=0)
     for error in (1.0, 0.5):
         axes.axhline(error, color=QUIET, lw=0.8, ls="--", zorder=0)
-    axes.set_xlim(0, 30)
+    axes.set_xlim(0, 100 * WIDEST_REFUSAL)
     axes.set_ylim(bottom=0)
     axes.set_xlabel("test images refused (%), the smallest margins first")
     axes.set_ylabel("errors among the answered (%)")
