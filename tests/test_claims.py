@@ -27,7 +27,8 @@ from bench.record import Record, Run, SeedResult
 from bench.rejection import resampled_shares
 from bench.trial import KNOBS, Trial
 
-EXPERIMENTS = Path(__file__).parents[1] / "experiments"
+ROOT = Path(__file__).parents[1]
+EXPERIMENTS = ROOT / "experiments"
 
 
 def record(architecture, errors, rejection=None, network=None, **knobs):
@@ -201,6 +202,15 @@ def test_all_forms_hold_the_same(results):
     assert {row["verdict"] for row in rows} >= {DATA_DIFFER, NOT_RUN, REPRODUCED}
     assert all(row["ours"] is None or math.isfinite(row["ours"]) for row in rows)
     assert markdown_table(findings).count("\n") == len(findings) + 2
+
+
+def test_the_reference_is_what_its_records_say_and_the_readme_quotes_it():
+    """Page and README are made by one command from the records beside them; nothing is written by hand."""
+    reference = ROOT / "results" / "reference"
+    claims = read_claims()
+    table = markdown_table(judge_all(claims, find_runs(reference, claims)))
+    assert table in (reference / "history.md").read_text(encoding="utf-8")
+    assert table in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_command(results, tmp_path):
