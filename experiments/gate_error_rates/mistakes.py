@@ -10,6 +10,8 @@ as you like; `summarise.py` puts what was found beside the error rates.
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -104,4 +106,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # the gate then ends with it
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("interrupted; the gates that ended are kept, start it again to go on")
