@@ -23,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,8 +79,7 @@ def background_load(wanted: bool):
 
 def make_commits(folder: Path, wanted: dict[str, Any]) -> dict[str, Any]:
     """A copy of this repository with a commit `change` on top; returns what the change is."""
-    git(ROOT, "clone", "-q", "--no-hardlinks", str(ROOT), str(folder))
-    base = git(folder, "rev-parse", "HEAD").strip()
+    base = clone(folder)
     change: dict[str, Any] = {"base": base, "victim": "", "kind": "", "amount": 0, "share": 0.0}
     with open_trees(folder, base, base) as trees, tempfile.TemporaryDirectory() as logs:
         head = trees.path("head")
@@ -94,6 +93,12 @@ def make_commits(folder: Path, wanted: dict[str, Any]) -> dict[str, Any]:
             add_comment(head)
         shutil.copy(head / FILE, folder / FILE)
     return {**change, "head": commit(folder)}
+
+
+def clone(checkout: Path) -> str:
+    """Copies this repository into a folder; returns its newest commit."""
+    git(ROOT, "clone", "-q", "--no-hardlinks", str(ROOT), str(checkout))
+    return git(checkout, "rev-parse", "HEAD").strip()
 
 
 def commit(checkout: Path) -> str:
@@ -199,9 +204,14 @@ def main() -> None:
         )
 
 
-if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+def run_interruptibly(main: Callable[[], None]) -> None:
+    """Runs a script's `main`; an interrupt, also SIGTERM, ends it in one line, and the gate with it."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # not by SIGINT, which background jobs ignore
     try:
         main()
     except KeyboardInterrupt:
         sys.exit("interrupted; the runs that ended are kept, start it again to go on")
+
+
+if __name__ == "__main__":
+    run_interruptibly(main)

@@ -10,18 +10,15 @@ as you like; `summarise.py` puts what was found beside the error rates.
 from __future__ import annotations
 
 import argparse
-import signal
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from measure import RESULTS, ROOT, commit, compare, describe
+from measure import RESULTS, clone, commit, compare, describe, run_interruptibly
 
 from bench.gate_settings import fits
 from bench.record import Journal
-from bench.trees import git
 
 
 class Mistake(NamedTuple):
@@ -68,8 +65,7 @@ def run_once(mistake: Mistake) -> dict[str, Any]:
     """One gate, from the edit to its line."""
     with tempfile.TemporaryDirectory(prefix="gate-mistakes-") as name:
         checkout = Path(name) / "checkout"
-        git(ROOT, "clone", "-q", "--no-hardlinks", str(ROOT), str(checkout))
-        base = git(checkout, "rev-parse", "HEAD").strip()
+        base = clone(checkout)
         file = checkout / mistake.file
         text = file.read_text(encoding="utf-8")
         if mistake.old not in text:
@@ -106,8 +102,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # the gate then ends with it
-    try:
-        main()
-    except KeyboardInterrupt:
-        sys.exit("interrupted; the gates that ended are kept, start it again to go on")
+    run_interruptibly(main)

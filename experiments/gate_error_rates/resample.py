@@ -15,13 +15,12 @@ import gzip
 import json
 import math
 import random
-import statistics
 from pathlib import Path
 from typing import Any
 
 from measure import RESULTS
 
-from bench.gate import decide, run_gate
+from bench.gate import NO_VERDICT, REGRESSION, decide, differences, run_gate
 from bench.gate_settings import Settings
 from bench.pairs import CONTROL, Benchmark, Pair
 from bench.verdict import SLOWER
@@ -31,23 +30,27 @@ Draws = list[dict[str, float]]
 
 
 def read_pool(folder: Path) -> Draws:
-    """By pair and benchmark the median of log(head / base), from the screens of runs on equal code."""
-    pool = []
+    """By pair and benchmark the gate's own datum, from the screens of runs on equal code."""
+    pool: Draws = []
     for run in map(json.loads, (folder / "runs.jsonl").read_text().splitlines()):
         if run["slowdown"] or "raw" not in run:
             continue
         for pair in json.loads(gzip.decompress((folder / run["raw"]).read_bytes())):
             if pair["stage"] == "screen" and not pair["died"]:
-                pool.append({
-                    name: statistics.median(math.log(head / base) for base, head, *_ in rows)
-                    for name, rows in pair["blocks"].items()
-                })  # fmt: skip
+                names = list(pair["blocks"])
+                (row,) = differences([Pair("screen", 0, "base", "base", 0, pair["iterations"], pair["blocks"])], names)
+                pool.append(dict(zip(names, row.tolist(), strict=True)))
     return pool
+
+
+def list_names(pool: Draws) -> list[str]:
+    """The benchmarks that all pairs have, without the control."""
+    return sorted(set.intersection(*map(set, pool)) - {CONTROL})
 
 
 def gate(pool: Draws, settings: Settings, victim: str, slowdown: float, draw: random.Random) -> tuple[str, set[str]]:
     """One resampled gate: its outcome and what it calls slower."""
-    names = sorted(set.intersection(*map(set, pool)) - {CONTROL})
+    names = list_names(pool)
 
     def measure(stage: str, count: int, benchmarks: Any) -> list[Pair]:
         pairs = []
@@ -62,7 +65,7 @@ def gate(pool: Draws, settings: Settings, victim: str, slowdown: float, draw: ra
     pairs = run_gate(settings, [Benchmark(name) for name in names], measure)
     decision = decide(settings, pairs, names, names, {})
     slower = {one.name for one in decision.verdicts if one.verdict == SLOWER}
-    return decision.outcome, slower if decision.outcome == "regression" else set()
+    return decision.outcome, slower if decision.outcome == REGRESSION else set()
 
 
 def count(pool: Draws, size: float, gates: int) -> dict[str, Any]:
@@ -71,14 +74,14 @@ def count(pool: Draws, size: float, gates: int) -> dict[str, Any]:
     if 0 < size < 0.03:
         settings = dataclasses.replace(settings, floor=size / 2, routing=size / 2)
     draw = random.Random(round(1e6 * size))
-    names = sorted(set.intersection(*map(set, pool)) - {CONTROL})
+    names = list_names(pool)
     found = others = no_verdict = 0
     for _ in range(gates):
         victim = draw.choice(names) if size else ""
         outcome, slower = gate(pool, settings, victim, size, draw)
         found += victim in slower
         others += bool(slower - {victim})
-        no_verdict += outcome == "no verdict"
+        no_verdict += outcome == NO_VERDICT
     return {"slowdown": size, "floor": settings.floor, "gates": gates, "found": found, "others": others,
             "no_verdict": no_verdict}  # fmt: skip
 
