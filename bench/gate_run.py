@@ -20,6 +20,7 @@ from typing import Any
 from bench import machine
 from bench.experiment import Experiment, read_experiment
 from bench.gate import Decision, decide, run_gate
+from bench.gate_accuracy import run_trainings
 from bench.gate_settings import GateError, Settings, check_seeds, fits, read_settings
 from bench.instructions import check_valgrind, choose, count_instructions
 from bench.launch import LaunchError
@@ -180,8 +181,8 @@ def compare_trees(trees: Trees, request: Request, watcher: Watcher) -> tuple[Pat
     trainings = [one for one in trainings if one["name"] in {name.rpartition("/")[0] for name in working}]
     if trainings:
         watcher.stage("accuracy", 1)
-        trained = source.train(trainings, request.data_root)
-        watcher.advance(f"{len(trainings)} trainings on either side")
+        trained = run_trainings(settings, trainings, lambda some: source.train(some, request.data_root))
+        watcher.advance(f"{len(trained['base'])} trainings on either side")
     counted = []
     if request.instructions:
         watcher.stage("counting", 1)

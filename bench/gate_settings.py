@@ -53,8 +53,8 @@ class Settings:
     screen_pairs: int = 8
     confirm_pairs: int = 24
     extend_pairs: int = 16
-    alternations: int = 30
-    block_ms: float = 20.0
+    alternations: int = 36
+    block_ms: float = 10.0
     limit_s: float = 60.0
     accuracy_margin: float = 0.005
     allow_removed: bool = False

@@ -9,7 +9,7 @@ from __future__ import annotations
 import compileall
 from pathlib import Path
 
-from bench.gate_settings import GateError
+from bench.gate_settings import GateError, Settings
 from bench.launch import WorkerProcess
 from bench.pairs import Benchmark, explain, side_command, side_environment
 from bench.trees import Trees
@@ -84,7 +84,7 @@ def slow_down(trees: Trees, benchmark: Benchmark, kind: str, share: float, logs:
     file = trees.path("head") / FILE
     before = file.read_text(encoding="utf-8")
     inject(trees.path("head"), benchmark, kind, 0)
-    task = {"trial": benchmark.trial, "phase": benchmark.phase, "share": share}
+    task = {"trial": benchmark.trial, "phase": benchmark.phase, "share": share, "block_s": Settings.block_ms / 1e3}
     environment = side_environment(trees.link("head", "base"), 0)
     log = logs / f"injection-{kind}.log"
     with WorkerProcess(task, environment, log, side_command(trees, "head", SCRIPT)) as process:

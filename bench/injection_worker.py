@@ -15,11 +15,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-BLOCK_S = 0.02  # the gate's: what the extra work costs depends on what ran just before it
-ROUGH, FINE = 20, 400  # pairs of blocks
+ROUGH, FINE = 20, 1000  # pairs of blocks: the median of the fine ones is known to 0.2 points
 LARGEST = 1 << 13
 CLEAR = 6
-NEAR, CORRECTIONS = 0.05, 3
+NEAR, CORRECTIONS = 0.1, 3
 
 
 def main() -> int:
@@ -37,13 +36,21 @@ def main() -> int:
         block = pair_worker.make_block(timing, subject, task["phase"])
         pair_worker.obey({"kind": "warm_up"}, block)
         with collector.quiet_collector():
-            emit({"kind": "found"} | search(block, math.log1p(task["share"])))
+            iterations = max(1, round(task["block_s"] / (block(10)[0] / 10)))
+            command = {"kind": "block", "iterations": iterations}
+
+            def run() -> float:
+                # As in the gate, since what the work costs depends on what ran just before it; in CPU seconds, in which
+                # waiting for a busy machine does not count.
+                return float(pair_worker.obey(command, block)["cpu_seconds"])
+
+            emit({"kind": "found"} | search(run, math.log1p(task["share"])))
     except Exception as error:
         emit({"kind": "broken", "reason": pair_worker.describe(error)})
     return 0
 
 
-def search(block: Callable[[int], tuple[float, float]], target: float) -> dict[str, Any]:
+def search(run: Callable[[], float], target: float) -> dict[str, Any]:
     """The amount of a log slowdown near the target: doubled until the slowdown is several times as large and stands
     clear of the noise, interpolated, and corrected while it is off. The share that is told is measured afresh: the
     ones it was corrected by were looked at until they pleased.
@@ -51,7 +58,6 @@ def search(block: Callable[[int], tuple[float, float]], target: float) -> dict[s
     from lenet import networks
 
     extra = networks._extra  # type: ignore[attr-defined]  # only in a tree that was changed
-    iterations = max(1, round(BLOCK_S / (block(10)[0] / 10)))
 
     def slowdown(amount: int, rounds: int) -> float:
         logs = []
@@ -59,8 +65,7 @@ def search(block: Callable[[int], tuple[float, float]], target: float) -> dict[s
             seconds = {}
             for one in random.sample([0, amount], 2):
                 extra["amount"] = one
-                block(1)
-                seconds[one] = block(iterations)[1]  # CPU seconds, in which waiting for a busy machine does not count
+                seconds[one] = run()
             logs.append(math.log(seconds[amount] / seconds[0]))
         return statistics.median(logs)
 

@@ -10,7 +10,7 @@ import scipy.stats
 from scripted_pairs import BENCHMARKS, NAMES, NOISES, Scripted, drifting, make_pair, normal
 
 from bench.gate import NO_VERDICT, PASS, REGRESSION, decide, run_gate
-from bench.gate_accuracy import judge_accuracies
+from bench.gate_accuracy import judge_accuracies, run_trainings
 from bench.gate_run import Gate, read_gate
 from bench.gate_settings import GateError, Settings, check_seeds, check_settings, read_settings
 from bench.pairs import CONTROL
@@ -336,6 +336,54 @@ def test_a_seed_that_base_alone_could_not_train_is_left_out():
     trained = train([0.01] * 12)
     trained["base"][0] = entry("one", 0, None, "diverged")
     assert judge_accuracies(Settings(), trained)[0]["seeds"] == 11
+
+
+def train_as_scripted(scores):
+    """Trains in rounds what `scores` hold already; returns what was trained."""
+    asked = [{"name": one["name"], "seed": one["seed"]} for one in scores["base"]]
+
+    def answer(some):
+        wanted = {(one["name"], one["seed"]) for one in some}
+        return {side: [one for one in rows if (one["name"], one["seed"]) in wanted] for side, rows in scores.items()}
+
+    return run_trainings(Settings(), asked, answer)
+
+
+def test_what_learns_alike_to_the_bit_is_trained_with_a_third_of_the_seeds():
+    assert len(train_as_scripted(train([0.0] * 12))["base"]) == 4
+    assert len(train_as_scripted(train([0.01] * 12))["head"]) == 12
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.7, 1.0])
+def test_training_no_further_than_needed_changes_no_verdict(share):
+    random, found = np.random.default_rng(2), []
+    for _ in range(40):
+        trained = {"base": [], "head": []}
+        for name in ("a", "b", "c"):
+            dropped = random.choice([0.0, 0.012, -0.01], size=12, p=[(1 - share) / 2, share, (1 - share) / 2])
+            for side, rows in train(dropped, name=name, random=random).items():
+                trained[side] += rows
+        whole, needed = (
+            {one["name"]: one["verdict"] for one in judge_accuracies(Settings(), scores)}
+            for scores in (trained, train_as_scripted(trained))
+        )
+        assert needed == whole
+        found += whole.values()
+    assert ("worse" in found) == (share > 0.5)
+    assert (SAME in found) == (share < 1)
+
+
+def test_one_trial_that_drops_has_all_of_them_trained_to_the_end():
+    trained = train([0.0] * 12)
+    for side, rows in train([0.01] * 12, name="two").items():
+        trained[side] += rows
+    assert {side: len(rows) for side, rows in train_as_scripted(trained).items()} == {"base": 24, "head": 24}
+
+
+def test_a_failing_training_is_found_in_rounds_too():
+    trained = train([0.0] * 12)
+    trained["head"][3] = entry("one", 3, None, "diverged")
+    assert judge_accuracies(Settings(), train_as_scripted(trained))[0]["verdict"] == FAILED
 
 
 # ---- settings ----------------------------------------------------------------------------------------------------
