@@ -78,7 +78,8 @@ def made_run(folder, number, slowdown, **changes):
     verdict = ["slower" if slowdown else "same", 1 + slowdown, 1.0, 1.1, 0.001]
     return {
         "number": number, "slowdown": slowdown, "victim": "a/step" if slowdown else "", "share": slowdown, "raw": raw,
-        "kind": "copy" if slowdown else "", "load": number % 2 == 1, "seconds": 120.0, "load_average": [0.5, 1.0],
+        "kind": "copy" if slowdown else "", "load": ["nothing", "a busy process", "another gate"][number % 3],
+        "seconds": 120.0, "load_average": [0.5, 1.0],
         "outcome": "regression" if slowdown else "pass", "accuracy": {"a": "same"}, "settings": {"alpha": 0.01},
         "verdicts": {name: verdict if name == "a/step" else ["same", 1.0, 0.99, 1.01, None] for name in NAMES},
         "machine": {"cpu": "made up", "cores": 2, "torch": "1", "python": "3", "kernel": "6"}, **changes,

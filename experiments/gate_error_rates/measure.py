@@ -5,15 +5,19 @@
 Every run compares two real commits of a copy of this repository: they differ by a comment, or by real extra work in one
 benchmark (`bench.injection`), whose true share of the time is measured apart from the gate. The plan is fixed before
 the first run: cycles of `CYCLE`, shuffled by their number; half of the runs share the machine with a process that keeps
-one core busy for half the time. A run that is interrupted leaves nothing; one that went wrong is a line too. The raw
-blocks of each are beside the lines, in `raw/`. `summarise.py` makes the table and the picture of them.
+one core busy for half the time. Two campaigns, `--part 1/2` and `--part 2/2`, share the plan and the machine, each on a
+core of its own: then what else runs is always the other's gate. A run that is interrupted leaves nothing; one that went
+wrong is a line too. The raw blocks of each are beside the lines, in `raw/`. `summarise.py` makes the table and the
+picture of them.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import fcntl
 import gzip
+import itertools
 import json
 import os
 import random
@@ -37,6 +41,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "results" / "reference" / "gate_error_rates"
 CYCLE = 4 * [0.0] + 2 * [0.02] + 2 * [0.03] + 2 * [0.05] + [0.10]
 FINER = {0.02: ["--floor", "0.01"]}  # which lowers the routing threshold with it
+QUIET, BUSY, GATE = "nothing", "a busy process", "another gate"  # what else runs meanwhile
 LOAD_S = 60.0  # busy, then idle, for so long
 LOAD = """
 import os, sys, time
@@ -114,26 +119,33 @@ def compare(
     """`lenet-bench gate` on two commits of a checkout, as a person would; None if it did not get to the end."""
     command = [sys.executable, "-P", "-m", "bench", "gate", "--base", base, "--head", head]
     command += ["--results", str(checkout.parent / "results"), *options]
-    done = subprocess.run(command, cwd=checkout, capture_output=True, text=True)
+    with subprocess.Popen(command, cwd=checkout, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            done = subprocess.CompletedProcess(command, 0, *process.communicate())
+        except KeyboardInterrupt:
+            process.terminate()  # not kill: it has work trees to take away
+            raise
+    done.returncode = process.returncode
     if done.returncode not in (0, 1, 3):
         return done, None
     (stored,) = (checkout.parent / "results" / "gate").iterdir()
     return done, read_gate(stored)
 
 
-def run_once(number: int, results: Path, options: list[str]) -> dict[str, Any]:
-    """One gate, from the commits to its line."""
+def run_once(number: int, results: Path, options: list[str], *, alone: bool = True) -> dict[str, Any]:
+    """One gate, from the commits to its line. Not `alone`: another campaign runs beside this one, and is its load."""
     wanted = condition(number)
+    load = (BUSY if wanted["load"] else QUIET) if alone else GATE
     with tempfile.TemporaryDirectory(prefix="gate-error-rates-") as name:
         folder = Path(name)
         checkout = folder / "checkout"
         change = make_commits(checkout, wanted)
         finer = FINER.get(wanted["slowdown"], [])
         load_before, started = os.getloadavg()[0], time.time()
-        with background_load(wanted["load"]):
+        with background_load(load == BUSY):
             done, gate = compare(checkout, change["base"], change["head"], [*finer, *options])
         line = {
-            "number": number, "slowdown": wanted["slowdown"], "load": wanted["load"], **change, "started_s": started,
+            "number": number, "slowdown": wanted["slowdown"], "load": load, **change, "started_s": started,
             "seconds": time.time() - started, "exit_code": done.returncode, "options": options,
             "load_average": [load_before, os.getloadavg()[0]],
         }  # fmt: skip
@@ -182,23 +194,42 @@ def store(gate: Gate, path: Path) -> str:
     return f"raw/{path.name}"
 
 
+def take_core(place: int) -> None:
+    """Keeps this campaign and what it starts on one core, and the machine's lock on timing for itself."""
+    cores = sorted(os.sched_getaffinity(0))
+    if place >= len(cores):
+        sys.exit(f"--part: {len(cores)} cores for campaigns, one each")
+    os.sched_setaffinity(0, {cores[place]})
+    folder = Path(tempfile.gettempdir()) / f"gate-error-rates-core-{cores[place]}"
+    folder.mkdir(exist_ok=True)
+    os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
+
+
 def main() -> None:
     """Runs gates until the time is up."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=60, help="no run is begun after so long")
     parser.add_argument("--runs", type=int, default=10**6, help="at most so many")
+    parser.add_argument("--part", default="1/1", help="2/2: every second run, beside the campaign of 1/2")
     parser.add_argument("--results", type=Path, default=RESULTS)
     arguments, options = parser.parse_known_args()  # what is left goes to the gate: for trying this script out
     arguments.results.mkdir(parents=True, exist_ok=True)
     journal = Journal(arguments.results / "runs.jsonl")
+    part, parts = map(int, arguments.part.split("/"))
+    if parts > 1:
+        take_core(part - 1)
     end = time.monotonic() + 60 * arguments.minutes
-    for number in range(done := sum(1 for _ in journal.read()), done + arguments.runs):
+    done = {line["number"] for line in journal.read()}
+    mine = (number for number in itertools.count(part - 1, parts) if number not in done)
+    for number in itertools.islice(mine, arguments.runs):
         if time.monotonic() > end:
             break
-        line = run_once(number, arguments.results, options)
-        journal.append(line)
+        line = run_once(number, arguments.results, options, alone=parts == 1)
+        with (arguments.results / "runs.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # a journal has one writer
+            journal.append(line)
         print(
-            f"{number}: slowed {line['share']:.1%} {line['victim']} load {line['load']}:",
+            f"{number}: slowed {line['share']:.1%} {line['victim']} beside {line['load']}:",
             f"{line.get('outcome', line.get('error'))} ({line.get('why', '')}), {line['seconds']:.0f} s",
             flush=True,
         )

@@ -42,6 +42,11 @@ MISTAKES = [
         POOLING, "        sums = F.avg_pool2d(x.clone(), 2, divisor_override=1)\n", "*subsampling*",
     ),
     Mistake(
+        "a needless clone in each activation", "lenet/layers.py",
+        "        return 1.7159 * torch.tanh(x * (2 / 3))\n",
+        "        return 1.7159 * torch.tanh(x.clone() * (2 / 3))\n", "*scaled_tanh*",
+    ),
+    Mistake(
         "a Python loop over channels", "lenet/layers.py",
         POOLING,
         "        maps = [F.avg_pool2d(x[:, c : c + 1], 2, divisor_override=1) for c in range(x.shape[1])]\n"
