@@ -188,7 +188,7 @@ def describe_mistakes(file: Path) -> list[str]:
 def draw(folder: Path, runs: list[Run]) -> None:
     """Power against slowdown, and the suite's false alarms at 0."""
     sizes = [size for size in (0.0, *TARGETS) if any(run["slowdown"] == size for run in runs)]
-    figure, axes = plt.subplots(figsize=(7.2, 4.4), layout="constrained")
+    figure, axes = plt.subplots(figsize=(9.2, 4.4), layout="constrained")
     for place, rule in enumerate((OURS, *peers.RULES)):
         points, low, high = [], [], []
         for size in sizes:
@@ -204,7 +204,7 @@ def draw(folder: Path, runs: list[Run]) -> None:
     axes.set_xlabel("slowdown of one benchmark, % (0: none; share of suites with a false alarm)")
     axes.set(ylabel="share flagged", ylim=(-0.03, 1.03), title="What is found, and what is only noise")
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
+    figure.legend(fontsize=8, loc="outside right upper")
     figure.savefig(folder / "power.png", dpi=130)
 
 
