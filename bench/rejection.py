@@ -74,10 +74,11 @@ def ranked_seeds(record: Record) -> list[SeedResult]:
 
 def share_interval(record: Record, measure: str, error: float) -> Estimate:
     """The share to refuse for an error on the rest, mean over seeds with Student's interval; unknown in old records."""
-    images = test_images(record)
-    shares = [share_to_reject(seed.rejection[measure], images, error) for seed in ranked_seeds(record)]
-    estimate = mean_interval(shares)
-    return Estimate(estimate.value, max(0.0, estimate.low), min(1.0, estimate.high), estimate.n) if shares else UNKNOWN
+    seeds, images = ranked_seeds(record), test_images(record)
+    if not seeds:
+        return UNKNOWN
+    estimate = mean_interval([share_to_reject(seed.rejection[measure], images, error) for seed in seeds])
+    return Estimate(estimate.value, max(0.0, estimate.low), min(1.0, estimate.high), estimate.n)
 
 
 def rejection_columns(record: Record) -> dict[str, float]:
