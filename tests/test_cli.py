@@ -153,7 +153,6 @@ import signal, sys
 import bench.cli
 from bench.__main__ import main
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background is started with it ignored
 bench.cli.main = lambda: exec("signal.raise_signal(signal.{stop})", {{"signal": signal}})
 main()
 """
