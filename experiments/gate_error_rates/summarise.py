@@ -68,7 +68,10 @@ def write_readme(folder: Path, runs: list[Run], broken: list[Run]) -> None:
     slowed = {size: [run for run in runs if run["slowdown"] == size] for size in TARGETS}
     minutes = [run["seconds"] / 60 for run in runs]
     machines = collections.Counter(
-        "{cpu}, {cores} cores, torch {torch}, Python {python}, Linux {kernel}".format(**run["machine"]) for run in runs
+        "{cpu}, torch {torch}, Python {python}, Linux {kernel}; cores that a gate could use: {cores}".format(
+            **run["machine"]
+        )
+        for run in runs
     )
     lines = [
         "# Error rates of the gate, counted", "",

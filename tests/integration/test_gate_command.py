@@ -181,6 +181,23 @@ def test_a_python_loop_fails_and_only_the_benchmark_that_it_slows_is_named(check
     assert (code, again) == (1, FOLDER.sub("", out))
 
 
+def test_a_self_test_runs_both_gates_and_says_that_these_settings_are_blind_to_its_slowdown(checkout):
+    code, out, err = checkout.gate("--self-test", "--only", "*/forward")  # 5 %, under a floor of 30 %
+    assert code == 3, out + err
+    name = r"\S+/forward"
+    assert re.search(rf"second gate: {name} does extra work \((repeat|copy|allocate) \d+\), \d+\.\d% of its time", err)
+    same, noise, detectable, slowed, others, sentence = out.splitlines()
+    assert re.fullmatch(r"identical code: pass \(.*/\)", same)
+    assert noise.startswith("noise from pair to pair: ")
+    assert detectable.endswith("is found in 9 runs of 10")
+    assert re.fullmatch(rf"{name} slowed by \d+\.\d%: pass, estimated [+-]\d+\.\d % \[.*\] \(.*/\)", slowed)
+    assert others == "others called slower: none"
+    assert sentence == "NOT both gates were right on this machine"
+    folders = [Path(line.rpartition(" (")[2].rstrip(")")) for line in (same, slowed)]
+    assert [len((folder / "pairs.jsonl").read_text().splitlines()) for folder in folders] == [6, 6]
+    assert checkout.left() == []
+
+
 # ---- a head that does not work -----------------------------------------------------------------------------------
 
 
