@@ -97,7 +97,7 @@ def test_the_report_counts_every_run(tmp_path):
     assert (tmp_path / "power.png").read_bytes().startswith(b"\x89PNG")
     text = (tmp_path / "README.md").read_text()
     assert "| equal code fails | 3 | 0 of 3, 0% [0.0, 70.8] | 0 in at least 40 |" in text
-    assert "| equal code gets no verdict | 3 | 1 of 3, 33% [0.8, 90.6] | at most 5 % |" in text
+    assert "| equal code gets no verdict | 3 | 1 of 3, 33.3% [0.8, 90.6] | at most 5 % |" in text
     assert "| 3% slower is found | 1 | 1 of 1, 100% [2.5, 100.0] | 95% |" in text
     assert "| 5% slower is found | 0 | none yet | 100% |" in text
     assert "run 4: ['lenet-bench: the disk is full']" in text

@@ -45,11 +45,11 @@ def read_runs(folder: Path) -> tuple[list[Run], list[Run]]:
 
 
 def share(found: int, of: int) -> str:
-    """`3 of 40, 7.5 % [1.6, 20.4]`, the bounds of Clopper and Pearson at 95 %."""
+    """`3 of 40, 7.5% [1.6, 20.4]`, the bounds of Clopper and Pearson at 95 %."""
     if not of:
         return "none yet"
     low, high = binomtest(found, of).proportion_ci(0.95, "exact")
-    return f"{found} of {of}, {found / of:.0%} [{100 * low:.1f}, {100 * high:.1f}]"
+    return f"{found} of {of}, {100 * found / of:.3g}% [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def count_found(runs: list[Run], rule: str) -> int:
