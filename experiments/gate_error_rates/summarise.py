@@ -136,10 +136,16 @@ def write_readme(folder: Path, runs: list[Run], broken: list[Run]) -> None:
     lines += describe_resampled(folder / "resampled.json")
     lines += describe_mistakes(folder / "mistakes.jsonl")
     settings = runs[0]["settings"]
-    kinds = collections.Counter(run["kind"] for run in every)
+    kinds = {
+        kind: [100 * (ratio - 1 - run["share"]) for run, ratio in judged if ratio and run["kind"] == kind]
+        for kind in sorted({run["kind"] for run in every})
+    }
     lines += ["", "![power](power.png)", "", "## Settings", ""]
     lines += [", ".join(f"{key} {value}" for key, value in settings.items()), ""]
-    lines += ["Extra work (`bench/injection.py`): " + ", ".join(f"{kind} {n}" for kind, n in kinds.items()) + "."]
+    lines += [
+        "Estimate less true share by the kind of extra work (`bench/injection.py`), in points, in the median: "
+        + ", ".join(f"{kind} {statistics.median(some):+.2f} ({len(some)} runs)" for kind, some in kinds.items() if some)
+    ]
     (folder / "README.md").write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
 
 
