@@ -101,12 +101,13 @@ def write_readme(folder: Path, runs: list[Run], broken: list[Run]) -> None:
         lines.append(f"| {size:.0%} slower is found{note} | {len(some)} | {found} | {TARGETS[size]:.0%} |")
     every = [run for some in slowed.values() for run in some]
     judged = [(run, run["verdicts"].get(run["victim"], [None, None])[1]) for run in every]
-    errors = [ratio - 1 - run["share"] for run, ratio in judged if ratio]
+    errors = [(run["kind"], 100 * (ratio - 1 - run["share"])) for run, ratio in judged if ratio]
+    points = [error for _, error in errors]
     lines += [
         f"| another benchmark is called slower | {len(every)} | {share(count_wrong(every, OURS), len(every))} | none |",
         "", "Estimate less true share of the extra work, in points: "
-        + (f"median {100 * statistics.median(errors):+.2f}, median size "
-           f"{100 * statistics.median(map(abs, errors)):.2f} (target: within 1)" if errors else "none yet"), "",
+        + (f"median {statistics.median(points):+.2f}, median size "
+           f"{statistics.median(map(abs, points)):.2f} (target: within 1)" if points else "none yet"), "",
         "## By what ran beside it", "",
         "| | nothing | one core busy half of the time | another gate |", "|---|---|---|---|",
     ]  # fmt: skip
@@ -136,15 +137,12 @@ def write_readme(folder: Path, runs: list[Run], broken: list[Run]) -> None:
     lines += describe_resampled(folder / "resampled.json")
     lines += describe_mistakes(folder / "mistakes.jsonl")
     settings = runs[0]["settings"]
-    kinds = {
-        kind: [100 * (ratio - 1 - run["share"]) for run, ratio in judged if ratio and run["kind"] == kind]
-        for kind in sorted({run["kind"] for run in every})
-    }
+    kinds = {kind: [error for one, error in errors if one == kind] for kind in sorted({kind for kind, _ in errors})}
     lines += ["", "![power](power.png)", "", "## Settings", ""]
     lines += [", ".join(f"{key} {value}" for key, value in settings.items()), ""]
     lines += [
         "Estimate less true share by the kind of extra work (`bench/injection.py`), in points, in the median: "
-        + ", ".join(f"{kind} {statistics.median(some):+.2f} ({len(some)} runs)" for kind, some in kinds.items() if some)
+        + ", ".join(f"{kind} {statistics.median(some):+.2f} ({len(some)} runs)" for kind, some in kinds.items())
     ]
     (folder / "README.md").write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
 
