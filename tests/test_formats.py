@@ -247,3 +247,9 @@ def test_files_are_written_whole_and_the_job_summary_is_appended_to(tmp_path, mo
     assert summary.read_text().endswith("(cut; the whole is in the files)\n")
     with pytest.raises(RecordError, match="cannot be written"):
         write_files(HEADER, [], {"json": tmp_path / "no" / "such"})
+
+
+@pytest.mark.parametrize("write", [write_text, write_markdown])
+def test_equal_accuracy_has_no_minus_sign(write):
+    equal = {"name": "relu", "difference": -0.0, "low": -0.0, "high": -0.0, "seeds": 4}
+    assert "+0.00 [+0.00, +0.00]" in write(HEADER | {"accuracy": [equal]}, VERDICT_LIST)

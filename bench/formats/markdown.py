@@ -46,8 +46,8 @@ def _accuracy(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         return []
     lines = ["", "| trial | accuracy, points [95 % interval] | seeds |", "|---|--:|--:|"]
     for row in rows:
-        bounds = f" [{100 * row['low']:+.2f}, {100 * row['high']:+.2f}]" if not math.isnan(row["low"]) else ""
-        lines.append(f"| {escape(row['name'])} | {100 * row['difference']:+.2f}{bounds} | {row['seeds']} |")
+        bounds = f" [{100 * row['low']:+z.2f}, {100 * row['high']:+z.2f}]" if not math.isnan(row["low"]) else ""
+        lines.append(f"| {escape(row['name'])} | {100 * row['difference']:+z.2f}{bounds} | {row['seeds']} |")
     return lines
 
 

@@ -30,8 +30,8 @@ def write_text(header: Mapping[str, Any], verdicts: Sequence[Verdict]) -> str:
     accuracy = [
         (
             row["name"],
-            f"{100 * row['difference']:+.2f}"
-            + ("" if math.isnan(row["low"]) else f" [{100 * row['low']:+.2f}, {100 * row['high']:+.2f}]"),
+            f"{100 * row['difference']:+z.2f}"
+            + ("" if math.isnan(row["low"]) else f" [{100 * row['low']:+z.2f}, {100 * row['high']:+z.2f}]"),
             str(row["seeds"]),
         )
         for row in header.get("accuracy") or []
