@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.formats.numbers import format_effect
 from bench.record import Record, RecordError, Run, find_run
 from bench.rejection import TARGETS, ranked_seeds, resampled_shares, share_to_reject, test_images
 from bench.statistics import UNKNOWN, Estimate, mean_interval, share_interval
@@ -147,9 +148,7 @@ def judge_order(claim: Claim, records: Mapping[str, Sequence[Record]]) -> Findin
 
 def signed(difference: Estimate) -> str:
     """A difference in points with its interval."""
-    if math.isnan(difference.low):
-        return f"{difference.value:+.2f}"
-    return f"{difference.value:+.2f} [{difference.low:+.2f}, {difference.high:+.2f}]"
+    return format_effect("+z.2f", difference.value, difference.low, difference.high)
 
 
 def find_record(claim: Claim, knobs: Knobs, records: Mapping[str, Sequence[Record]]) -> Record | str:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.entry import ranked
+from bench.formats.numbers import format_effect
 from bench.record import Record, Run
 from bench.statistics import mean_interval
 from bench.store import Store, TrackingError, first_line, import_mlflow
@@ -249,5 +250,5 @@ def beats(best: Best, holder: dict[str, str]) -> str:
         return ""
     if difference.n < 2:
         return "they share fewer than two seeds"
-    points = f"{difference.value * 100:+.2f} [{difference.low * 100:+.2f}, {difference.high * 100:+.2f}]"
+    points = format_effect("+z.2f", *(100 * bound for bound in (difference.value, difference.low, difference.high)))
     return f"the difference is {points} points"

@@ -14,6 +14,7 @@ import pandas as pd
 
 from bench.claims import judge_all, read_claims
 from bench.effects import interactions, main_effects
+from bench.formats.numbers import format_effect
 from bench.history import HEADERS as CLAIM_HEADERS
 from bench.history import cells
 from bench.record import Run
@@ -268,13 +269,6 @@ def format_share(share: float, noise: float = math.nan) -> str:
     return f"{share * 100:.0f} %" + ("" if math.isnan(noise) else f" (noise {noise * 100:.0f} %)")
 
 
-def format_effect(form: str, value: float, low: float, high: float) -> str:
-    """`+0.12 [-0.03, +0.27]`, or as much of it as is known."""
-    if math.isnan(value):
-        return "-"
-    return format(value, form) + ("" if math.isnan(low) else f" [{low:{form}}, {high:{form}}]")
-
-
 def effect_rows(levels: pd.DataFrame) -> list[list[str]]:
     """Axis, level, trials, mean accuracy, points to the first level, step time as a multiple of the first's."""
     rows = []
@@ -289,7 +283,7 @@ def effect_rows(levels: pd.DataFrame) -> list[list[str]]:
         ratios = [getattr(row, f"step_ratio{bound}") for bound in ("", "_low", "_high")]
         accuracy = "-" if math.isnan(row.test_accuracy) else f"{row.test_accuracy * 100:.2f} %"
         cells = [row.axis, row.level, str(row.trials), accuracy]
-        rows.append([*map(str, cells), format_effect("+.2f", *points), format_effect(".3f", *ratios)])
+        rows.append([*map(str, cells), format_effect("+z.2f", *points), format_effect(".3f", *ratios)])
     return rows
 
 

@@ -253,3 +253,11 @@ def test_files_are_written_whole_and_the_job_summary_is_appended_to(tmp_path, mo
 def test_equal_accuracy_has_no_minus_sign(write):
     equal = {"name": "relu", "difference": -0.0, "low": -0.0, "high": -0.0, "seeds": 4}
     assert "+0.00 [+0.00, +0.00]" in write(HEADER | {"accuracy": [equal]}, VERDICT_LIST)
+
+
+@pytest.mark.parametrize("write", [write_text, write_markdown])
+def test_accuracy_that_no_seed_has_on_both_sides_is_a_dash(write):
+    unknown = {"name": "relu", "difference": math.nan, "low": math.nan, "high": math.nan, "seeds": 0}
+    text = write(HEADER | {"accuracy": [unknown]}, VERDICT_LIST)
+    assert "relu" in text
+    assert "nan" not in text

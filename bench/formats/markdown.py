@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench.formats.numbers import format_seconds, middle
+from bench.formats.numbers import format_effect, format_seconds, middle
 from bench.verdict import FASTER, SAME, Verdict, in_order
 
 COLUMNS = "| benchmark | base | head | change [95 % interval] | p | verdict |\n|---|--:|--:|--:|--:|---|"
@@ -46,8 +46,8 @@ def _accuracy(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         return []
     lines = ["", "| trial | accuracy, points [95 % interval] | seeds |", "|---|--:|--:|"]
     for row in rows:
-        bounds = f" [{100 * row['low']:+z.2f}, {100 * row['high']:+z.2f}]" if not math.isnan(row["low"]) else ""
-        lines.append(f"| {escape(row['name'])} | {100 * row['difference']:+z.2f}{bounds} | {row['seeds']} |")
+        points = format_effect("+z.2f", *(100 * row[key] for key in ("difference", "low", "high")))
+        lines.append(f"| {escape(row['name'])} | {points} | {row['seeds']} |")
     return lines
 
 

@@ -19,6 +19,13 @@ def format_seconds(seconds: float) -> str:
     return f"{seconds * factor:.4g} {unit}"
 
 
+def format_effect(form: str, value: float, low: float, high: float) -> str:
+    """`+0.12 [-0.03, +0.27]`, or as much of it as is known; a `z` in the form: no zero is negative."""
+    if math.isnan(value):
+        return "-"
+    return format(value, form) + ("" if math.isnan(low) else f" [{low:{form}}, {high:{form}}]")
+
+
 def middle(samples: list[float]) -> float:
     """The geometric mean, the centre of what repeats gave; NaN for none."""
     return statistics.geometric_mean(samples) if samples else math.nan

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench.formats.numbers import format_seconds, middle
+from bench.formats.numbers import format_effect, format_seconds, middle
 from bench.verdict import Verdict, in_order
 
 COLUMNS = ("benchmark", "base", "head", "change [95 % interval]", "p", "verdict")
@@ -30,8 +30,7 @@ def write_text(header: Mapping[str, Any], verdicts: Sequence[Verdict]) -> str:
     accuracy = [
         (
             row["name"],
-            f"{100 * row['difference']:+z.2f}"
-            + ("" if math.isnan(row["low"]) else f" [{100 * row['low']:+z.2f}, {100 * row['high']:+z.2f}]"),
+            format_effect("+z.2f", *(100 * row[key] for key in ("difference", "low", "high"))),
             str(row["seeds"]),
         )
         for row in header.get("accuracy") or []
