@@ -4,7 +4,8 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup bench bench-micro test lint ui clean
+TEST_WORKERS ?= 2
+.PHONY: help setup bench bench-micro test test-all test-slow lint ui clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -25,8 +26,14 @@ bench: setup  ## run experiments/quick.toml and print the ranking, the files and
 bench-micro: setup  ## run the pytest-benchmark suite
 	@$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-only -q
 
-test: setup  ## run the tests
-	@$(BIN)/python -m pytest
+test: setup  ## run the tests that are not slow
+	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal -m "not slow"
+
+test-slow: setup  ## run only the slow tests
+	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal -m slow
+
+test-all: setup  ## run every test
+	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal
 
 lint: setup  ## ruff and mypy
 	@$(BIN)/ruff check .
