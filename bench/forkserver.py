@@ -19,7 +19,8 @@ import socket
 import sys
 from typing import Any
 
-from bench.worker import describe, die_with_parent, load_extensions, train
+from bench.worker import describe, die_with_parent, train
+from lenet.extensions import load_extensions
 
 
 def main() -> int:

@@ -112,7 +112,7 @@ def log_model(store: Store, run: Run, best: Best) -> str:
     import numpy as np
     import torch
 
-    from bench.worker import load_extensions
+    from lenet.extensions import load_extensions
     from lenet.networks import build
     from lenet.variant import Variant
 

@@ -188,7 +188,8 @@ def train(entry: dict[str, Any], data_root: Path) -> dict[str, Any]:
     from bench.trial import Trial
     from lenet.data import load
     from lenet.networks import build
-    from lenet.training import TrainingStep, fit
+    from lenet.step import TrainingStep
+    from lenet.training import fit
     from lenet.variant import Form
 
     message = {"kind": "trained", "name": entry["name"], "seed": entry["seed"], "accuracy": None, "reason": ""}

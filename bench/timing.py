@@ -16,7 +16,7 @@ from torch import Tensor
 from bench.trial import Trial
 from lenet.data import synthesize
 from lenet.networks import build, count
-from lenet.training import TrainingStep
+from lenet.step import TrainingStep
 
 WARMUP_MIN_STEPS = 5
 WARMUP_MIN_S = 0.1

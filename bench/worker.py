@@ -10,8 +10,6 @@ MLflow or a table.
 from __future__ import annotations
 
 import ctypes
-import importlib
-import importlib.util
 import json
 import os
 import random
@@ -19,9 +17,11 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
+
+from lenet.extensions import load_extensions
 
 Emit = Callable[[dict[str, Any]], None]
 
@@ -71,24 +71,6 @@ def die_with_parent() -> None:
         ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL)  # 1 is PR_SET_PDEATHSIG
 
 
-def load_extensions(extensions: Iterable[str]) -> None:
-    """Imports a user's modules, by name or by path, once each; their decorators register what they bring."""
-    import lenet.initialize
-    import lenet.layers  # noqa: F401  # the built-in names first, so that a user's duplicate is the one refused
-
-    for extension in extensions:
-        path = Path(extension)
-        if path.suffix != ".py":
-            importlib.import_module(extension)
-        elif f"extension_{path.stem}" not in sys.modules:
-            spec = importlib.util.spec_from_file_location(f"extension_{path.stem}", path)
-            assert spec is not None
-            assert spec.loader is not None
-            module = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(module)
-            sys.modules[spec.name] = module
-
-
 def probe() -> dict[str, Any]:
     """Whether torch sees a CUDA device, and why not."""
     import torch
@@ -124,7 +106,8 @@ def train(task: dict[str, Any], emit: Emit) -> None:
     from lenet.data import load
     from lenet.files import digest
     from lenet.networks import build, count
-    from lenet.training import TrainingStep, fit
+    from lenet.step import TrainingStep
+    from lenet.training import fit
     from lenet.variant import Form
 
     started = time.perf_counter()

@@ -23,8 +23,6 @@ from lenet.sdlm import PATTERNS
 from lenet.step import TrainingStep
 from lenet.variant import ChoiceError, Recipe
 
-__all__ = ["Fit", "TrainingStep", "evaluate", "fit", "learning_rate"]
-
 DROPOUT_STREAM = 1 << 33
 ORDER_STREAM = 1 << 32  # keeps the draws of the images' order apart from those of the weights, which take the bare seed
 

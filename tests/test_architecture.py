@@ -39,7 +39,7 @@ LAYERS = (
         "bench.store", "bench.trees", "bench.trial", "bench.verdict",
     ),
     ("bench", "lenet"),
-    ("lenet.baselines",),
+    ("lenet.baselines", "lenet.extensions"),
     ("lenet.networks", "lenet.training"),
     ("lenet.classic", "lenet.step"),
     ("lenet.data", "lenet.initialize", "lenet.sdlm"),
@@ -155,7 +155,7 @@ def test_the_command_line_imports_only_typer_before_it_knows_the_command(module)
 
 def test_nobody_imports_the_worker_but_the_fork_server():
     users = {module for module in TREES for target, _ in imports(module) if target == "bench.worker"}
-    assert users == {"bench.forkserver", "bench.model"}  # which too runs only in a child
+    assert users == {"bench.forkserver"}
 
 
 def calls(module):

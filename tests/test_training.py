@@ -18,7 +18,8 @@ from torch.nn import functional as F
 from lenet.data import Data, Split, load, synthesize
 from lenet.networks import build
 from lenet.schedule import learning_rate
-from lenet.training import TrainingStep, evaluate, fit
+from lenet.step import TrainingStep
+from lenet.training import evaluate, fit
 from lenet.variant import CHOICES, ChoiceError, Recipe, Variant
 
 CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -352,7 +353,8 @@ REPEAT = """
     import hashlib, sys, torch
     from lenet.data import load
     from lenet.networks import build
-    from lenet.training import TrainingStep, fit
+    from lenet.step import TrainingStep
+    from lenet.training import fit
     from lenet.variant import Recipe, Variant
     device, dtype, threads, seed = sys.argv[1:]
     torch.set_num_threads(int(threads))

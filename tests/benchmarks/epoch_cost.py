@@ -25,7 +25,8 @@ from torch.utils.data import DataLoader, Subset
 from lenet.data import Data, DataError, Split, load
 from lenet.networks import build
 from lenet.schedule import learning_rate
-from lenet.training import TrainingStep, fit
+from lenet.step import TrainingStep
+from lenet.training import fit
 from lenet.variant import Recipe, Variant
 from lenet.vision import import_torchvision
 
