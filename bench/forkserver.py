@@ -84,14 +84,14 @@ def _prepare(request: dict[str, Any]) -> dict[str, Any]:
     """Reads the data sets into memory that children share, and imports the user's extensions. Says what is missing."""
     from pathlib import Path
 
-    from lenet.data import prepare
+    from lenet.data import load_arrays
     from lenet.files import digest
     from lenet.variant import Form
 
     try:
         load_extensions(request["extensions"])
         for name, form in request["data"]:
-            prepare(name, Path(request["data_root"]), form=Form(**form), download=request["download"])
+            load_arrays(name, Path(request["data_root"]), form=Form(**form), download=request["download"])
             digest(name, Path(request["data_root"]))  # once here instead of in every child
     except Exception as error:
         return {"kind": "prepared", "error": describe(error)}

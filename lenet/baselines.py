@@ -123,7 +123,7 @@ def support_vectors(**settings: Any) -> Callable[[Array, Array, int], Scores]:
     other. Votes would leave most answers equally sure.
     """
 
-    def fit(images: Array, labels: Array, seed: int) -> Scores:
+    def fit_classifier(images: Array, labels: Array, seed: int) -> Scores:
         from sklearn.svm import SVC
 
         # From 0 to 1, so that kernel and penalty mean the same for every scaling.
@@ -141,7 +141,7 @@ def support_vectors(**settings: Any) -> Callable[[Array, Array, int], Scores]:
 
         return score
 
-    return fit
+    return fit_classifier
 
 
 BASELINES: dict[str, Callable[[Array, Array, int], Scores]] = {

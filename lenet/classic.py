@@ -107,6 +107,11 @@ def pad(kernel: int, stride: int, old: int, new: int) -> nn.Module:
     return nn.ConstantPad2d((before, after, before, after), BACKGROUND)
 
 
+def make_activation(variant: Variant) -> nn.Module:
+    """A fresh module of the variant's activation."""
+    return ACTIVATIONS[variant.activation]()
+
+
 def net1(variant: Variant) -> Layers:
     """One layer: 2,570 weights."""
     pixels = variant.channels * variant.input_size**2
@@ -120,16 +125,11 @@ def perceptron(*hidden: int) -> Callable[[Variant], Layers]:
         layers: Layers = [("flatten", nn.Flatten())]
         size = variant.channels * variant.input_size**2
         for number, units in enumerate(hidden, start=1):
-            layers += [(f"hidden{number}", nn.Linear(size, units)), (f"squash{number}", activation(variant))]
+            layers += [(f"hidden{number}", nn.Linear(size, units)), (f"squash{number}", make_activation(variant))]
             size = units
         return [*layers, ("output", nn.Linear(size, variant.classes))]
 
     return build
-
-
-def activation(variant: Variant) -> nn.Module:
-    """A fresh module of the variant's activation."""
-    return ACTIVATIONS[variant.activation]()
 
 
 def net3(variant: Variant) -> Layers:
@@ -137,10 +137,10 @@ def net3(variant: Variant) -> Layers:
     return [
         ("pad1", pad(3, 2, 16, 8)),
         ("h1", LocalConv2d(variant.channels, 1, 3, 2, 8)),
-        ("squash1", activation(variant)),
+        ("squash1", make_activation(variant)),
         ("pad2", pad(5, 2, 8, 4)),
         ("h2", LocalConv2d(1, 1, 5, 2, 4)),
-        ("squash2", activation(variant)),
+        ("squash2", make_activation(variant)),
         ("flatten", nn.Flatten()),
         ("output", nn.Linear(16, variant.classes)),
     ]
@@ -152,10 +152,10 @@ def net4(variant: Variant) -> Layers:
         ("pad1", pad(3, 2, 16, 8)),
         ("h1", nn.Conv2d(variant.channels, 2, 3, 2, bias=False)),
         ("bias1", UnitBias(2, 8, 8)),
-        ("squash1", activation(variant)),
+        ("squash1", make_activation(variant)),
         ("pad2", pad(5, 2, 8, 4)),
         ("h2", LocalConv2d(2, 1, 5, 2, 4)),
-        ("squash2", activation(variant)),
+        ("squash2", make_activation(variant)),
         ("flatten", nn.Flatten()),
         ("output", nn.Linear(16, variant.classes)),
     ]
@@ -167,11 +167,11 @@ def net5(variant: Variant) -> Layers:
         ("pad1", pad(3, 2, 16, 8)),
         ("h1", nn.Conv2d(variant.channels, 2, 3, 2, bias=False)),
         ("bias1", UnitBias(2, 8, 8)),
-        ("squash1", activation(variant)),
+        ("squash1", make_activation(variant)),
         ("pad2", pad(5, 2, 8, 4)),
         ("h2", nn.Conv2d(2, 4, 5, 2, bias=False)),
         ("bias2", UnitBias(4, 4, 4)),
-        ("squash2", activation(variant)),
+        ("squash2", make_activation(variant)),
         ("flatten", nn.Flatten()),
         ("output", nn.Linear(64, variant.classes)),
     ]
@@ -183,15 +183,15 @@ def zipcode1989(variant: Variant) -> Layers:
         ("pad1", pad(5, 2, 16, 8)),
         ("h1", nn.Conv2d(variant.channels, 12, 5, 2, bias=False)),
         ("bias1", UnitBias(12, 8, 8)),
-        ("squash1", activation(variant)),
+        ("squash1", make_activation(variant)),
         ("pad2", pad(5, 2, 8, 4)),
         ("h2", PartialConv2d(12, H2_OF_1989, 5, 2, bias=False)),
         ("bias2", UnitBias(12, 4, 4)),
-        ("squash2", activation(variant)),
+        ("squash2", make_activation(variant)),
         ("flatten", nn.Flatten()),
         *([("dropout", nn.Dropout(variant.dropout))] if variant.dropout else []),
         ("h3", nn.Linear(192, 30)),
-        ("squash3", activation(variant)),
+        ("squash3", make_activation(variant)),
         ("output", nn.Linear(30, variant.classes)),
     ]
 
@@ -200,13 +200,13 @@ def lenet1(variant: Variant) -> Layers:
     """4 maps, 12 maps, 10 outputs."""
     return [
         ("h1", nn.Conv2d(variant.channels, 4, 5)),
-        ("squash1", activation(variant)),
+        ("squash1", make_activation(variant)),
         ("h2", POOLINGS[variant.pooling](4)),
-        ("squash2", activation(variant)),
+        ("squash2", make_activation(variant)),
         ("h3", PartialConv2d(4, H3_OF_1990, 5)),
-        ("squash3", activation(variant)),
+        ("squash3", make_activation(variant)),
         ("h4", POOLINGS[variant.pooling](12)),
-        ("squash4", activation(variant)),
+        ("squash4", make_activation(variant)),
         ("flatten", nn.Flatten()),
         ("output", nn.Linear(192, variant.classes)),
     ]
@@ -216,15 +216,15 @@ def wide_lenet(variant: Variant, maps: int, table: list[list[int]]) -> Layers:
     """What LeNet-4 and LeNet-5 share: up to 120 units."""
     return [
         ("c1", nn.Conv2d(variant.channels, maps, 5)),
-        ("squash1", activation(variant)),
+        ("squash1", make_activation(variant)),
         ("s2", POOLINGS[variant.pooling](maps)),
-        ("squash2", activation(variant)),
+        ("squash2", make_activation(variant)),
         ("c3", PartialConv2d(maps, table, 5)),
-        ("squash3", activation(variant)),
+        ("squash3", make_activation(variant)),
         ("s4", POOLINGS[variant.pooling](16)),
-        ("squash4", activation(variant)),
+        ("squash4", make_activation(variant)),
         ("c5", nn.Conv2d(16, 120, 5)),
-        ("squash5", activation(variant)),
+        ("squash5", make_activation(variant)),
         ("flatten", nn.Flatten()),
     ]
 
@@ -239,7 +239,7 @@ def lenet5(variant: Variant) -> Layers:
     return [
         *wide_lenet(variant, 6, C3_OF_1998),
         ("f6", nn.Linear(120, 84)),
-        ("squash6", activation(variant)),
+        ("squash6", make_activation(variant)),
         ("output", SquaredDistance(torch.tensor(read_bitmaps()))),
     ]
 

@@ -26,7 +26,7 @@ from torch import Tensor
 from lenet.files import Array, DataError, Raw, data_root, read
 from lenet.variant import DATA_SETS, SYNTHETIC_IMAGES, Form
 
-__all__ = ["Data", "DataError", "Raw", "Split", "data_root", "load", "prepare", "read", "synthesize"]
+__all__ = ["Data", "DataError", "Raw", "Split", "data_root", "load", "load_arrays", "read", "synthesize"]
 
 VALIDATION_SEED = 0  # which training images are validation images; changing it makes results incomparable
 WIDEST_FRAME = 4
@@ -76,22 +76,22 @@ def load(
 
     Raises `DataError` as `read` does.
     """
-    halves = prepare(name, root, form=form, input_size=input_size, download=download)
+    halves = load_arrays(name, root, form=form, input_size=input_size, download=download)
     return Data(*(Split(torch.from_numpy(i).to(device), torch.from_numpy(n).to(device)) for i, n in halves))
 
 
-def prepare(
+def load_arrays(
     name: str, root: Path | None = None, *, form: Form | None = None, input_size: int = 32, download: bool = False
 ) -> tuple[tuple[Array, Array], ...]:
     """The arrays behind `load`: images and labels of train, validation and test. A second call returns the same arrays.
 
     No torch operation and no thread: a process may call this before it forks, and its children share the memory.
     """
-    return _prepare(name, data_root(root), form or Form(input_size), download)
+    return _load_arrays(name, data_root(root), form or Form(input_size), download)
 
 
 @functools.cache
-def _prepare(name: str, root: Path, form: Form, download: bool) -> tuple[tuple[Array, Array], ...]:
+def _load_arrays(name: str, root: Path, form: Form, download: bool) -> tuple[tuple[Array, Array], ...]:
     raw = read(name, root, download=download, draw=form.draw)
     order = np.random.RandomState(VALIDATION_SEED).permutation(len(raw.train_images))
     kept = DATA_SETS[name].validation if form.validation else 0

@@ -17,7 +17,7 @@ import torch
 from torch.nn import functional as F
 
 from lenet import data, files
-from lenet.data import DataError, data_root, load, prepare, read, synthesize
+from lenet.data import DataError, data_root, load, load_arrays, read, synthesize
 from lenet.variant import DATA_SETS, ChoiceError, DataShape
 
 REAL = os.environ.get(files.ENVIRONMENT)
@@ -26,10 +26,10 @@ TRAIN, VALIDATION, TEST = 40, 10, 20
 
 @pytest.fixture(autouse=True)
 def empty_caches() -> Iterator[None]:
-    for cached in (files._read, data._prepare):
+    for cached in (files._read, data._load_arrays):
         cached.cache_clear()
     yield
-    for cached in (files._read, data._prepare):
+    for cached in (files._read, data._load_arrays):
         cached.cache_clear()
 
 
@@ -244,7 +244,7 @@ def test_digits_are_scikit_learns() -> None:
 
 def test_digits_need_neither_scikit_learns_import_nor_torchvisions() -> None:
     code = (
-        "import sys, lenet.data; lenet.data.prepare('digits', input_size=32);"
+        "import sys, lenet.data; lenet.data.load_arrays('digits', input_size=32);"
         "sys.exit(str({'sklearn', 'torchvision'} & set(sys.modules)))"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -252,7 +252,7 @@ def test_digits_need_neither_scikit_learns_import_nor_torchvisions() -> None:
 
 
 def test_splits_do_not_overlap_and_do_not_move() -> None:
-    arrays = prepare("digits", input_size=16)
+    arrays = load_arrays("digits", input_size=16)
     shape = DATA_SETS["digits"]
     assert tuple(len(labels) for _, labels in arrays) == (shape.train, shape.validation, shape.test)
     images = np.concatenate([images.reshape(len(images), -1) for images, _ in arrays])
@@ -329,12 +329,12 @@ def test_reading_leaves_a_process_that_can_fork(tmp_path: Path) -> None:
         import os, sys, dataclasses
         from pathlib import Path
         import torch, lenet.training
-        from lenet.data import load, prepare
+        from lenet.data import load, load_arrays
         from lenet.variant import DATA_SETS
         DATA_SETS["mnist"] = dataclasses.replace(DATA_SETS["mnist"], train={count - 5_000})
         arguments = ("mnist", Path({str(tmp_path)!r}))
-        prepare(*arguments, input_size=32)
-        prepare("digits", input_size=32)
+        load_arrays(*arguments, input_size=32)
+        load_arrays("digits", input_size=32)
         child = os.fork()
         if child == 0:
             torch.set_num_threads(2)
