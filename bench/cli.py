@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from bench.compare_cli import baseline, compare
+from bench.errors import UserError
 from bench.gate_cli import gate_app
 from bench.tracking_cli import import_pytest_benchmark, links, sync, ui
 
@@ -68,28 +69,10 @@ def main() -> None:
         if debug:
             raise
         end(f"{error.filename}: {error.strerror}" if error.filename else str(error), FAILED)
-    except Exception as error:
-        if debug or not is_for_people(error):
+    except UserError as error:
+        if debug:
             raise
         end(str(error), BAD_INPUT)
-
-
-def is_for_people(error: Exception) -> bool:
-    """Whether an error's message is one line that says what is wrong and what would be right."""
-    names = {
-        "ExperimentError",
-        "ChoiceError",
-        "BadInputError",
-        "RecordError",
-        "TableError",
-        "TrackingError",
-        "LaunchError",
-        "SideError",
-        "FormatError",
-        "GateError",
-        "TreesError",
-    }
-    return type(error).__name__ in names
 
 
 def end(message: str, code: int) -> NoReturn:

@@ -17,17 +17,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from bench.errors import ExperimentError as ExperimentError
 from bench.trial import KNOBS, Trial
 from lenet.variant import ChoiceError, nearest
 
 Phase = Literal["forward", "backward", "step"]
 Knobs = dict[str, Any]
-
-
-class ExperimentError(ValueError):
-    """An experiment that cannot be run as written. The message is one line: file, key, what is wrong, what would be
-    right.
-    """
 
 
 class _Checked(BaseModel):

@@ -14,16 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.errors import GateError as GateError
 from bench.statistics import smallest_p
 from lenet.variant import nearest
 
 TIMING_SHARE, ACCURACY_SHARE = 0.8, 0.2  # of alpha
 FIRST_LOOK, SECOND_LOOK = 0.6, 0.4  # of the timing's alpha: confirm alone, confirm and extension together
 TABLE = "[tool.lenet-bench.gate]"
-
-
-class GateError(Exception):
-    """A gate that cannot judge as asked. One line."""
 
 
 @dataclass(frozen=True)

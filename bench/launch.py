@@ -20,16 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.errors import LaunchError as LaunchError
 from bench.machine import worker_environment
 
 WORKER = [sys.executable, "-m", "bench.worker"]
 FORK_SERVER = [sys.executable, "-m", "bench.forkserver"]
 OUT_OF_MEMORY = ("out of memory", "allocate memory", "memoryerror", "bad_alloc", "not enough memory")
 START_LIMIT_S = 300.0  # for an interpreter to import torch and read the data
-
-
-class LaunchError(Exception):
-    """A worker that could not be started or understood. One line."""
 
 
 @dataclass(frozen=True)

@@ -24,14 +24,12 @@ from typing import Any
 
 import orjson
 
+from bench.errors import RecordError as RecordError
+
 SCHEMA = 1
 STATUSES = ("ok", "failed", "skipped")
 BUFFER_BYTES = 1 << 20  # lines are longer than Python's own buffer, through which reading takes five times as long
 KEY = re.compile(rb'\{"key":"([\w.-]+)"')
-
-
-class RecordError(Exception):
-    """A results folder that cannot be read or written. The message is one line for people."""
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.errors import BadInputError as BadInputError
 from bench.experiment import Experiment, NamedTrial
 from bench.launch import ForkServer, ask
 from bench.record import Record, Run, SeedResult, Timing
@@ -42,10 +43,6 @@ class Options:
     data_root: Path
     download: bool = False
     timing_command: list[str] | None = None
-
-
-class BadInputError(Exception):
-    """The sweep cannot start as asked, for a reason a person can mend. One line."""
 
 
 @dataclass

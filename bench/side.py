@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench.errors import SideError as SideError
 from bench.formats.pytest_benchmark import PytestFile
 from bench.log_time import LogTime, log_time, log_time_from_interval
 from bench.record import Record, Run
@@ -24,10 +25,6 @@ ASSUMED_SPREAD = 0.10
 """Standard deviation of the log time from process to process, where one process is all there is. Stored results of
 pytest-benchmark drift by more than 5 % between identical runs in 45 % of benchmarks and by up to 40 % (observ, issue
 181): a normal spread of 5 % with heavier tails. Twice that keeps the family's error where it should be."""
-
-
-class SideError(Exception):
-    """Something that cannot be compared. One line."""
 
 
 @dataclass(frozen=True)

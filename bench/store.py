@@ -26,6 +26,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from bench.errors import TrackingError as TrackingError
+
 T = TypeVar("T")
 
 EXPERIMENT = "lenet-bench"
@@ -53,10 +55,6 @@ ENVIRONMENT = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_LOGGING_LEVEL": "ERROR",
 }
-
-
-class TrackingError(Exception):
-    """A store that cannot be used. The message is one line for people, without passwords."""
 
 
 @dataclass

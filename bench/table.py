@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from bench.draws import Draws, mean, read_draws, remember
+from bench.errors import TableError as TableError
 from bench.record import Record, Run
 from bench.rejection import rejection_columns
 from bench.statistics import exp_interval, mean_interval
@@ -24,10 +25,6 @@ from lenet.variant import nearest
 
 STEP_FORWARDS = 3  # multiply-accumulates of a step, in forward passes: forward, gradient of inputs, gradient of weights
 CHANCES = 2.0  # a trial right less than this many times as often as a guess did not learn
-
-
-class TableError(Exception):
-    """A question to the table that it cannot answer. One line."""
 
 
 def build_table(runs: Sequence[Run]) -> pd.DataFrame:

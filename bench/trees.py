@@ -20,13 +20,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.errors import TreesError as TreesError
+
 WORKING_TREE = "."
 PREFIX = "lenet-bench-gate-"
 SIDES = ("base", "head")
-
-
-class TreesError(Exception):
-    """Revisions that cannot be compared. One line."""
 
 
 @dataclass(frozen=True)

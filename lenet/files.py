@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lenet.errors import UserError
 from lenet.variant import DATA_SETS, check_choice
 
 Array = npt.NDArray[Any]
@@ -45,7 +46,7 @@ FILES = {
 `usps480` is read from it."""
 
 
-class DataError(Exception):
+class DataError(UserError):
     """Data that is missing or damaged. The message is one line: where it was looked for and what to do."""
 
 

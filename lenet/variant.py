@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from lenet.architectures import ARCHITECTURES
+from lenet.errors import UserError
 
 
-class ChoiceError(ValueError):
+class ChoiceError(UserError, ValueError):
     """A name or number that is not to be had. The message is one line: what, where, what would be right."""
 
 

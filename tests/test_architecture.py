@@ -38,6 +38,7 @@ LAYERS = (
         "bench.instructions_worker", "bench.machine", "bench.pytest_worker", "bench.record", "bench.statistics",
         "bench.store", "bench.trees", "bench.trial", "bench.verdict",
     ),
+    ("bench.errors",),
     ("bench", "lenet"),
     ("lenet.baselines", "lenet.extensions"),
     ("lenet.networks", "lenet.training"),
@@ -45,7 +46,7 @@ LAYERS = (
     ("lenet.data", "lenet.initialize", "lenet.sdlm"),
     ("lenet.files", "lenet.layers", "lenet.rejection", "lenet.schedule"),
     ("lenet.variant",),
-    ("lenet.architectures", "lenet.augmentation", "lenet.bitmaps", "lenet.losses", "lenet.vision"),
+    ("lenet.architectures", "lenet.augmentation", "lenet.bitmaps", "lenet.errors", "lenet.losses", "lenet.vision"),
 )  # fmt: skip
 """From the top down. A module imports only from layers below its own; every module has its place here."""
 

@@ -14,14 +14,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bench.errors import FormatError as FormatError
 from bench.formats.numbers import strict_json
 from bench.verdict import Verdict
 
 VERSION = "5.1.0"  # of the layout: the plug-in's version that wrote these fields first
-
-
-class FormatError(Exception):
-    """A file that is not what it should be. One line."""
 
 
 @dataclass(frozen=True)
