@@ -114,6 +114,9 @@ def _fork(request: dict[str, Any], result_fd: int, log_fd: int, inherited: list[
     _check_forkable()
     pid = os.fork()
     if pid:
+        # Here as well as in the child: its group must be there before anyone is told its pid and may kill the group.
+        with contextlib.suppress(OSError):
+            os.setpgid(pid, pid)
         return pid
     try:
         os.setpgid(0, 0)

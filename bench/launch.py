@@ -27,6 +27,8 @@ WORKER = [sys.executable, "-m", "bench.worker"]
 FORK_SERVER = [sys.executable, "-m", "bench.forkserver"]
 OUT_OF_MEMORY = ("out of memory", "allocate memory", "memoryerror", "bad_alloc", "not enough memory")
 START_LIMIT_S = 300.0  # for an interpreter to import torch and read the data
+KILL_LIMIT_S = 60.0  # for a killed worker's end to be reported
+EXIT_LIMIT_S = 5.0  # for a fork server that closed its socket to end by itself
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,11 @@ class _Job:
     status: int | None = None
     late: bool = False
 
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come. A process that a late worker left behind may hold its pipe open for ever."""
+        return self.status is not None and (self.closed or self.late)
+
 
 class ForkServer:
     """The training stage's workers: forked from one process that has imported torch.
@@ -188,42 +195,73 @@ class ForkServer:
         finally:
             os.close(write_end)
             os.close(descriptor)
-        # Other children may end before this one is started: their news is kept for `wait`.
-        while (reply := self._receive(START_LIMIT_S))["kind"] != "started":
-            self._note_end(reply)
+        # Other children may end before this one is started: their news is kept for `wait`. This one's own end comes
+        # after its start, so it is registered by then; it may lie in the buffer already, where `wait` looks first.
+        try:
+            while (reply := self._receive(START_LIMIT_S))["kind"] != "started":
+                self._note_end(reply)
+        except BaseException:
+            os.close(read_end)
+            raise
         self._jobs[number] = _Job(reply["pid"], read_end, log, log_start, limit_s, time.monotonic() + limit_s)
         self._selector.register(read_end, selectors.EVENT_READ, number)
 
     def wait(self) -> list[Outcome]:
         """Sleeps until at least one task has ended, and returns those that have. Raises `LaunchError` if the server
-        died.
+        died or lost sight of a worker that was killed.
         """
+        while self._read_news(0.0):
+            pass  # all that has come already is heard before anyone is judged late
         while True:
-            ended = [number for number, job in self._jobs.items() if job.closed and job.status is not None]
+            timeout = self._kill_late()
+            ended = [number for number, job in self._jobs.items() if job.ended]
             if ended:
                 return [self._finish(number) for number in ended]
-            now = time.monotonic()
-            for job in self._jobs.values():
-                if now >= job.deadline and not job.late:
-                    job.late = True
-                    kill_group(job.pid)
-            deadlines = [job.deadline for job in self._jobs.values() if not job.late]
-            timeout = max(0.0, min(deadlines) - now) if deadlines else None
-            for key, _ in self._selector.select(timeout):
-                if key.data is None:
-                    self._note_end(self._receive(START_LIMIT_S))
-                    while b"\n" in self._buffer:  # a second line in the same packet would not wake select again
-                        self._note_end(self._receive(START_LIMIT_S))
-                else:
-                    self._read(self._jobs[key.data])
+            self._read_news(timeout)
+
+    def _read_news(self, timeout: float | None) -> bool:
+        """Reads what the server and the workers wrote; sleeps up to `timeout` seconds (None: without limit) for it.
+        Returns whether there was any.
+        """
+        self._note_buffered()  # a line that `submit` received with its own would not wake select again
+        ready = self._selector.select(timeout)
+        for key, _ in ready:
+            if key.data is None:
+                self._note_end(self._receive(START_LIMIT_S))
+                self._note_buffered()
+            else:
+                self._read(self._jobs[key.data])
+        return bool(ready)
+
+    def _note_buffered(self) -> None:
+        while b"\n" in self._buffer:
+            self._note_end(self._receive(START_LIMIT_S))
+
+    def _kill_late(self) -> float | None:
+        """Kills the workers that are over their time; returns the seconds until the next deadline (None: there is
+        none).
+        """
+        now = time.monotonic()
+        for number, job in self._jobs.items():
+            if job.ended or now < job.deadline:
+                continue
+            if job.late:
+                raise LaunchError(f"the fork server did not report the end of task {number} {KILL_LIMIT_S:g} s after "
+                                  "its worker was killed")  # fmt: skip
+            job.late, job.deadline = True, now + KILL_LIMIT_S
+            kill_group(job.pid)
+        return min((max(0.0, job.deadline - now) for job in self._jobs.values()), default=None)
 
     def _read(self, job: _Job) -> None:
         data = os.read(job.pipe, 1 << 16)
         job.received += data
         if not data:
-            self._selector.unregister(job.pipe)
-            os.close(job.pipe)
-            job.closed = True
+            self._close(job)
+
+    def _close(self, job: _Job) -> None:
+        self._selector.unregister(job.pipe)
+        os.close(job.pipe)
+        job.closed = True
 
     def _note_end(self, reply: dict[str, Any]) -> None:
         if reply["kind"] == "ended" and reply["id"] in self._jobs:
@@ -232,6 +270,8 @@ class ForkServer:
     def _finish(self, number: int) -> Outcome:
         job = self._jobs.pop(number)
         assert job.status is not None
+        if not job.closed:
+            self._close(job)
         log = read_tail(job.log, job.log_start)
         discard_if_empty(job.log)
         if job.late:

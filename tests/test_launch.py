@@ -3,12 +3,14 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from bench import launch
 from bench.launch import ForkServer, LaunchError, WorkerProcess, ask, explain_exit, read_tail
 from bench.trial import Trial
 
@@ -213,6 +215,84 @@ def test_leaving_ends_everything(tmp_path, folder, extension):
         wait_until(lambda: (folder / "grandchild").exists() and (folder / "grandchild").read_text())
         pids = [server._process.pid, server._jobs[0].pid, int((folder / "grandchild").read_text())]
     wait_until(lambda: not any(map(alive, pids)))
+
+
+SCRIPTED_SERVER = """
+import json, os, socket, sys
+
+control = socket.socket(fileno=int(sys.argv[1]))
+request, descriptors, _, _ = socket.recv_fds(control, 1 << 20, 8)
+number = json.loads(request)["id"]
+
+def line(**values):
+    return (json.dumps({"id": number, **values}) + "\\n").encode()
+
+pid = os.fork()
+if pid == 0:
+    os.setpgid(0, 0)
+    os.write(descriptors[0], b'{"status": "ok"}\\n')
+    os._exit(0)
+os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # it has ended, and its process id is not given to another
+started, ended = line(kind="started", pid=pid), line(kind="ended", status=0)
+"""
+IN_ONE_PACKET = "control.sendall(started + ended)\n"
+CLOSE_THE_PIPE = "for descriptor in descriptors: os.close(descriptor)\n"
+UNTIL_THE_PARENT_LEAVES = "control.recv(1)\n"
+
+
+@pytest.fixture
+def scripted_server(tmp_path, monkeypatch):
+    """Starts a fork server that runs a Python script instead."""
+
+    def start(script):
+        monkeypatch.setattr(launch, "FORK_SERVER", [sys.executable, "-c", script])
+        return ForkServer(tmp_path)
+
+    return start
+
+
+@pytest.mark.timeout(60)
+def test_a_child_that_ended_before_its_start_was_read_is_not_waited_for(scripted_server):
+    with scripted_server(SCRIPTED_SERVER + CLOSE_THE_PIPE + IN_ONE_PACKET + UNTIL_THE_PARENT_LEAVES) as server:
+        server.submit(5, {}, 0.0)  # over its time when `wait` is called, but it had ended
+        (outcome,) = server.wait()
+        assert (outcome.id, outcome.message, outcome.cause) == (5, {"status": "ok"}, "")
+        assert server.running == 0
+
+
+@pytest.mark.timeout(60)
+def test_a_pipe_that_stays_open_after_its_worker_ended_is_waited_for_until_the_limit(scripted_server):
+    with scripted_server(SCRIPTED_SERVER + IN_ONE_PACKET + UNTIL_THE_PARENT_LEAVES) as server:
+        server.submit(0, {}, 0.05)
+        (outcome,) = server.wait()
+        assert outcome.cause == "timeout"
+        assert server.running == 0
+
+
+@pytest.mark.timeout(60)
+def test_a_worker_whose_end_is_never_reported_is_not_waited_for_for_ever(scripted_server, monkeypatch):
+    monkeypatch.setattr(launch, "KILL_LIMIT_S", 0.05, raising=False)
+    with scripted_server(SCRIPTED_SERVER + "control.sendall(started)\n" + UNTIL_THE_PARENT_LEAVES) as server:
+        server.submit(3, {}, 0.05)
+        with pytest.raises(LaunchError, match="did not report the end of task 3"):
+            server.wait()
+
+
+SLOW_CHILD = """
+import os
+from bench import forkserver
+
+change_group = os.setpgid
+os.setpgid = lambda pid, group: change_group(pid, group) if pid else None  # the child's own call has not come yet
+null = os.open(os.devnull, os.O_WRONLY)
+pid = forkserver._fork({}, null, null, [])
+assert os.getpgid(pid) == pid
+os.waitpid(pid, 0)
+"""
+
+
+def test_a_child_leads_its_group_before_anyone_hears_of_it():
+    subprocess.run([sys.executable, "-c", SLOW_CHILD], check=True, timeout=300)
 
 
 def scripted(tmp_path, script, first=None):
