@@ -305,10 +305,12 @@ class ForkServer:
         return message
 
     def _died(self) -> LaunchError:
-        kill_group(self._process.pid)
-        return LaunchError(
-            f"the fork server died: {explain_exit(self._process.wait(), read_tail(self._log, self._log_start))[1]}"
-        )
+        try:  # its own exit says why; killed at once, every server would seem to have been killed by someone
+            status = self._process.wait(EXIT_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            kill_group(self._process.pid)
+            status = self._process.wait()
+        return LaunchError(f"the fork server died: {explain_exit(status, read_tail(self._log, self._log_start))[1]}")
 
 
 class WorkerProcess:

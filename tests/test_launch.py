@@ -278,6 +278,23 @@ def test_a_worker_whose_end_is_never_reported_is_not_waited_for_for_ever(scripte
             server.wait()
 
 
+@pytest.mark.timeout(60)
+def test_a_server_that_ended_by_itself_is_not_said_to_be_killed(scripted_server):
+    # It closes its socket first and ends later, as an interpreter does that still has to tidy up.
+    script = """
+import os, sys
+os.close(int(sys.argv[1]))
+for _ in range(1_000_000):
+    pass
+raise ImportError("no torch here")
+"""
+    with (
+        scripted_server(script) as server,
+        pytest.raises(LaunchError, match=r"exit code 1 .*ImportError: no torch here"),
+    ):
+        server.prepare([], Path("/nowhere"), [], download=False)
+
+
 SLOW_CHILD = """
 import os
 from bench import forkserver
