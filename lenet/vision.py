@@ -1,13 +1,14 @@
-"""torchvision, imported so that it works beside any build of torch.
+"""Imports torchvision beside any build of torch, and downloads its data sets.
 
-Nothing goes in; the imported package comes out. The wheel on PyPI is compiled for CUDA. Beside a CPU-only torch its
-compiled part does not load, and `import torchvision` dies with `operator torchvision::nms does not exist`, though its
-data sets and transforms need no compiled part. Run as `python -m lenet.vision NAME ROOT`, this module downloads a data
-set.
+The torchvision wheel on PyPI is compiled for CUDA. Beside a CPU-only torch its compiled part does not load, and
+`import torchvision` ends in `operator torchvision::nms does not exist`, though its data sets and transforms need no
+compiled part. `import_torchvision` imports it all the same. Run as `python -m lenet.vision NAME ROOT`, this module
+downloads a data set.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import sys
@@ -19,42 +20,52 @@ import torch
 CLASS_NAMES = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "cifar10": "CIFAR10", "usps": "USPS"}
 """The classes of `torchvision.datasets` by our names of the data sets."""
 
-MISSING_OPERATORS = ("nms", "qnms")
-"""What `import torchvision` asks of its compiled part: two operators that it attaches shape functions to."""
+OPERATORS = ("nms", "qnms")
+"""The operators to which `import torchvision` attaches shape functions, so that it ends if one is missing.
+
+torchvision 0.28 brought `qnms`; the compiled part of an older one has `nms` alone, and asks for no other.
+"""
+
+SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+"""What both operators take and return."""
 
 declared: list[torch.library.Library] = []
 """Keeps the declarations alive; torch takes them back when their library object dies. Empty if none were needed."""
 
 
 def import_torchvision() -> ModuleType:
-    """torchvision, with the operators declared that its compiled part would have brought, if that does not load.
+    """Imports torchvision, after declaring each of `OPERATORS` that its compiled part does not bring.
 
     Only their schemas are declared: they can be named, not called. Raises `ImportError` without torchvision.
     """
-    found = importlib.util.find_spec("torchvision")
-    if found is None or found.origin is None:
+    spec = importlib.util.find_spec("torchvision")
+    if spec is None or spec.origin is None:
         raise ImportError("torchvision is not installed; try: pip install torchvision")
-    if "torchvision" not in sys.modules and not compiled_part_loads(Path(found.origin).parent):
-        library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]  # untyped in torch
-        for name in MISSING_OPERATORS:
-            schema = f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-            library.define(schema)  # type: ignore[no-untyped-call]  # untyped in torch
-        declared.append(library)
+    if "torchvision" not in sys.modules:
+        load_compiled_part(Path(spec.origin).parent)
+        declare([name for name in OPERATORS if not hasattr(torch.ops.torchvision, name)])
     return importlib.import_module("torchvision")
 
 
-def compiled_part_loads(package: Path) -> bool:
-    """Whether the operators are there after trying to load `_C` of torchvision's folder, as torchvision itself does."""
+def load_compiled_part(package: Path) -> None:
+    """Loads `_C` from torchvision's folder as torchvision itself does. One that does not load is passed over."""
     for path in package.glob("_C.*"):
-        try:
+        with contextlib.suppress(ImportError, OSError):  # built for another torch, or a CUDA library is missing
             torch.ops.load_library(str(path))  # type: ignore[no-untyped-call]  # untyped in torch
-        except (ImportError, OSError):  # built for another torch, or a CUDA library is missing
-            continue
-    return all(hasattr(torch.ops.torchvision, name) for name in MISSING_OPERATORS)
+
+
+def declare(operators: list[str]) -> None:
+    """Declares the schemas of the named operators of torchvision, none of which may be there already."""
+    if not operators:
+        return
+    library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]  # untyped in torch
+    for name in operators:
+        library.define(name + SCHEMA)  # type: ignore[no-untyped-call]  # untyped in torch
+    declared.append(library)
 
 
 def download(name: str, root: Path) -> None:
-    """Has torchvision download both halves of a data set to `root`. Raises what torchvision raises."""
+    """Downloads the training and the test half of a data set into `root`. Raises what torchvision raises."""
     import_torchvision()
     data_set = getattr(importlib.import_module("torchvision.datasets"), CLASS_NAMES[name])
     for train in (True, False):

@@ -52,25 +52,32 @@ def test_operators_are_declared_when_the_compiled_part_does_not_load() -> None:
     assert ended.returncode == 0, ended.stderr
 
 
-def test_nothing_is_declared_when_the_compiled_part_loads() -> None:
+@pytest.mark.parametrize(
+    ("brought", "declared"), [(("nms", "qnms"), []), (("nms",), ["qnms"])], ids=["0.28", "before 0.28"]
+)
+def test_only_what_the_compiled_part_does_not_bring_is_declared(brought: tuple[str, ...], declared: list[str]) -> None:
     ended = run(
-        """
+        f"""
         import importlib
         import torch
         from lenet import vision
 
         kept = []
 
-        def load(path):  # brings the two operators, as the compiled part does
+        def load(path):  # brings operators, as the compiled part does
             if not kept:
                 kept.append(torch.library.Library("torchvision", "DEF"))
-                for name in ("nms", "qnms"):
-                    kept[0].define(name + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+                for name in {brought!r}:
+                    kept[0].define(name + vision.SCHEMA)
 
         torch.ops.load_library = load
         importlib.import_module = lambda name: name  # torchvision itself would ask for all that a real one brings
         assert vision.import_torchvision() == "torchvision"
-        assert kept and not vision.declared
+        assert kept
+        assert [name for library in vision.declared for name in library._op_defs] == [
+            "torchvision::" + name for name in {declared!r}
+        ]
+        assert all(hasattr(torch.ops.torchvision, name) for name in vision.OPERATORS)
         """
     )
     assert ended.returncode == 0, ended.stderr
