@@ -39,13 +39,13 @@ class Architecture:
 
 NO_LAYER = ("none",)
 SQUASHED_OR_NOT = ("scaled_tanh", "logits")
-UNIFORM = ("lecun_uniform", "lecun_sqrt_uniform", "kaiming_uniform")
-"""Init schemes of the historic convolutional networks: uniform, bounded by 2.4 / F, 2.4 / sqrt(F), sqrt(6 / F)."""
+BY_FAN_IN = ("lecun_uniform", "lecun_sqrt_uniform")
+"""Init schemes that the historic convolutional networks take: the ones that know all of their kinds of layers."""
 
 PLAIN: dict[str, tuple[Value, ...]] = {
     "normalization": ("none",), "pool_position": ("after_activation",), "dropout": (0.0,),
 }  # fmt: skip
-HISTORIC: dict[str, tuple[Value, ...]] = {**PLAIN, "init": UNIFORM, "output": SQUASHED_OR_NOT}
+HISTORIC: dict[str, tuple[Value, ...]] = {**PLAIN, "init": BY_FAN_IN, "output": SQUASHED_OR_NOT}
 STRIDED: dict[str, tuple[Value, ...]] = {**HISTORIC, "pooling": NO_LAYER}
 PERCEPTRON: dict[str, tuple[Value, ...]] = {**PLAIN, "pooling": NO_LAYER, "output": SQUASHED_OR_NOT}
 BASELINE: dict[str, tuple[Value, ...]] = {

@@ -7,14 +7,12 @@ that `lenet.sdlm` can carry second derivatives back through it. Where a paper le
 
 from __future__ import annotations
 
-import math
 from collections import OrderedDict
 from collections.abc import Callable
 
 import torch
 from torch import Generator, nn
 
-from lenet.bitmaps import read_bitmaps
 from lenet.initialize import initialize
 from lenet.layers import (
     ACTIVATIONS,
@@ -23,7 +21,6 @@ from lenet.layers import (
     PartialConv2d,
     ScaledTanh,
     SquaredDistance,
-    Subsampling,
     UnitBias,
 )
 from lenet.variant import Variant
@@ -47,12 +44,23 @@ C3_OF_1998 = [
 ]  # fmt: skip
 """Which of LeNet-5's 6 maps each of its 16 sees (1998, table I)."""
 
-BOUNDS: dict[str, Callable[[int], float]] = {
-    "lecun_uniform": lambda fan_in: 2.4 / fan_in,
-    "lecun_sqrt_uniform": lambda fan_in: 2.4 / math.sqrt(fan_in),
-    "kaiming_uniform": lambda fan_in: math.sqrt(6 / fan_in),
-}
-"""Half the width of the uniform distribution that a unit's weights start from, by its fan-in (biases not counted)."""
+BITMAPS = """
+..###..  ..##...  .#####.  #######  .##..##  #######  ..####.  #######  .#####.  ..###..
+.#...#.  .###...  #.....#  ......#  .##..##  #......  .##...#  ......#  #.....#  .#...##
+#.....#  ####...  ......#  .....#.  .##..##  #......  ##.....  .....##  #.....#  #.....#
+#.....#  ..##...  ......#  ....#..  .#...##  #......  #......  .....#.  #.....#  #.....#
+#.....#  ..##...  .....##  ...##..  ##...##  ######.  #.###..  ....##.  .#...#.  #....##
+#.....#  ..##...  ....##.  ....##.  ##...##  .....##  ##...#.  ....#..  ..###..  .######
+#.....#  ..##...  ...##..  .....##  #######  ......#  #.....#  ...##..  .#...#.  ......#
+#.....#  ..##...  ..##...  ......#  .....##  ......#  #.....#  ...#...  #.....#  ......#
+#.....#  ..##...  .##....  ......#  .....##  ......#  #.....#  ..##...  #.....#  .....##
+#.....#  ..##...  ##.....  #.....#  .....##  #.....#  #.....#  ..#....  #.....#  .....#.
+.#...#.  ..##...  #......  ##...##  .....##  ##...##  .#...#.  .##....  #.....#  #...##.
+..###..  .####..  #######  .#####.  .....##  .#####.  ..###..  .#.....  .#####.  .####..
+"""
+"""The codes that LeNet-5's outputs are distances from: a stylised 7x12 bitmap a digit (1998, figure 3).
+
+The paper prints them as a picture only; these are drawn after it."""
 
 
 def build_classic(variant: Variant, generator: Generator) -> nn.Sequential:
@@ -61,43 +69,12 @@ def build_classic(variant: Variant, generator: Generator) -> nn.Sequential:
     It maps images (N, channels, input_size, input_size) to scores (N, classes): logits, squashed outputs, or for an
     RBF output the negative squared distances. The highest is the answer.
     """
-    name = variant.architecture
-    layers = NETWORKS[name](variant)
+    layers = NETWORKS[variant.architecture](variant)
     if variant.output == "scaled_tanh":
         layers.append(("output_squash", ScaledTanh()))
     model = nn.Sequential(OrderedDict(layers))
-    if name in ("linear", "bosch") or name.startswith("mlp"):
-        initialize(model, variant.init, generator)
-    else:
-        fill(model, BOUNDS[variant.init], generator)
+    initialize(model, variant.init, generator)
     return model
-
-
-@torch.no_grad()
-def fill(model: nn.Module, bound: Callable[[int], float], generator: Generator) -> None:
-    """Draws every weight from U(-b, b), b by the fan-in of its unit (LeCun et al. 1998, appendix A).
-
-    Biases of maps and of linear layers are drawn like weights, as there; biases of units start at 0, and trainable
-    subsampling as the mean.
-    """
-    for layer in model.modules():
-        if isinstance(layer, Subsampling):
-            layer.reset_parameters()
-        elif isinstance(layer, PartialConv2d):
-            area = layer.weight[0].numel()
-            for number in range(layer.maps):
-                own = layer.outputs == number
-                limit = bound(int(own.sum()) * area)
-                drawn = torch.empty(int(own.sum()), *layer.weight.shape[1:])
-                layer.weight[own] = drawn.uniform_(-limit, limit, generator=generator)
-                if layer.bias is not None:
-                    layer.bias[number : number + 1].uniform_(-limit, limit, generator=generator)
-        elif isinstance(layer, (nn.Conv2d, nn.Linear, LocalConv2d)):
-            units = 2 if isinstance(layer, LocalConv2d) else 1  # leading dimensions that count units
-            limit = bound(math.prod(layer.weight.shape[units:]))
-            layer.weight.uniform_(-limit, limit, generator=generator)
-            if layer.bias is not None:
-                layer.bias.uniform_(-limit, limit, generator=generator)
 
 
 def pad(kernel: int, stride: int, old: int, new: int) -> nn.Module:
@@ -242,6 +219,15 @@ def lenet5(variant: Variant) -> Layers:
         ("squash6", make_activation(variant)),
         ("output", SquaredDistance(torch.tensor(read_bitmaps()))),
     ]
+
+
+def read_bitmaps() -> list[list[float]]:
+    """A code of 84 values for each of the digits 0 to 9, row by row: +1 for ink and -1 for paper.
+
+    At these values the squashing function of the layer below bends most.
+    """
+    rows = [line.split() for line in BITMAPS.strip().splitlines()]
+    return [[1.0 if pixel == "#" else -1.0 for row in rows for pixel in row[digit]] for digit in range(10)]
 
 
 def bosch(variant: Variant) -> Layers:

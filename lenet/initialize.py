@@ -1,11 +1,12 @@
-"""Init schemes by name: what a network's weights start from.
+"""Init schemes by name: the random values that a network's weights start from.
 
-A tree of modules and a random generator go in; its weights are filled in place, in the order of its modules. Every draw
-comes from the given generator, on the CPU in float32, so that one seed gives the same weights whatever device the
-network moves to.
+`initialize` fills the weights of a network in place, in the order of its modules, by a scheme out of `INITS`. Every
+draw comes from the generator it is given, on the CPU in float32, so that one seed gives the same weights whatever
+device the network moves to.
 
-F is a unit's fan-in and G its fan-out, biases not counted: for a k x k convolution, input (output)
-maps times k * k.
+In the formulas F is a unit's fan-in and G its fan-out, biases not counted: for a k x k convolution, input (output) maps
+times k * k. The schemes of LeCun et al. draw the weights of every kind of layer; the others draw those of convolutions
+and linear layers, the only kinds that the networks which take them have.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import torch
 from torch import Generator, nn
 from torch.nn import init as rules
 
-from lenet.layers import Subsampling, register
+from lenet.layers import LocalConv2d, PartialConv2d, Subsampling, register
 
 Init = Callable[[nn.Module, Generator], None]
 
@@ -57,9 +58,10 @@ def layers(module: nn.Module) -> Iterator[nn.Conv2d | nn.Linear]:
     return (part for part in module.modules() if isinstance(part, (nn.Conv2d, nn.Linear)))
 
 
-def fan_in(layer: nn.Conv2d | nn.Linear) -> int:
+def fan_in(layer: nn.Conv2d | nn.Linear | LocalConv2d) -> int:
     """The number of inputs of each of the layer's units, the bias not counted."""
-    return layer.weight[0].numel()
+    unit_axes = 2 if isinstance(layer, LocalConv2d) else 1  # leading axes of `weight` that count units
+    return math.prod(layer.weight.shape[unit_axes:])
 
 
 @init("seed")
@@ -113,11 +115,41 @@ def kaiming_uniform(module: nn.Module, generator: Generator) -> None:
 @init("lecun_uniform")
 def lecun_uniform(module: nn.Module, generator: Generator) -> None:
     """U(-2.4 / F, 2.4 / F) (LeCun et al. 1998, appendix A), biases too: there a bias is a weight like any other."""
-    for layer in layers(module):
-        bound = 2.4 / fan_in(layer)
-        rules.uniform_(layer.weight, -bound, bound, generator=generator)
+    draw_by_fan_in(module, lambda inputs: 2.4 / inputs, generator)
+
+
+@init("lecun_sqrt_uniform")
+def lecun_sqrt_uniform(module: nn.Module, generator: Generator) -> None:
+    """U(-2.4 / sqrt(F), 2.4 / sqrt(F)), biases too: the bound as Karpathy 2022 (lecun1989-repro) has it."""
+    draw_by_fan_in(module, lambda inputs: 2.4 / math.sqrt(inputs), generator)
+
+
+def draw_by_fan_in(module: nn.Module, bound: Callable[[int], float], generator: Generator) -> None:
+    """Draws weights and biases of every layer from U(-b, b), b = bound(F) of the unit that they belong to.
+
+    Biases of single units (`UnitBias`) stay 0, and trainable subsampling stays the mean.
+    """
+    for layer in module.modules():
+        if isinstance(layer, PartialConv2d):
+            draw_partial(layer, bound, generator)
+        elif isinstance(layer, (nn.Conv2d, nn.Linear, LocalConv2d)):
+            limit = bound(fan_in(layer))
+            layer.weight.uniform_(-limit, limit, generator=generator)
+            if layer.bias is not None:
+                layer.bias.uniform_(-limit, limit, generator=generator)
+
+
+def draw_partial(layer: PartialConv2d, bound: Callable[[int], float], generator: Generator) -> None:
+    """As `draw_by_fan_in`, map by map: the maps of a partial convolution see different numbers of inputs."""
+    area = layer.weight[0].numel()
+    for number in range(layer.maps):
+        links = layer.outputs == number
+        count = int(links.sum())
+        limit = bound(count * area)
+        drawn = torch.empty(count, *layer.weight.shape[1:])
+        layer.weight[links] = drawn.uniform_(-limit, limit, generator=generator)
         if layer.bias is not None:
-            rules.uniform_(layer.bias, -bound, bound, generator=generator)
+            layer.bias[number : number + 1].uniform_(-limit, limit, generator=generator)
 
 
 @init("orthogonal")

@@ -29,7 +29,7 @@ CHOICES: dict[str, set[str]] = {
     "pooling": {"max", "avg", "lp2", "strided_conv", "subsampling"},
     "init": {
         "seed", "torch_default", "xavier_normal", "xavier_uniform", "kaiming_normal", "kaiming_uniform",
-        "lecun_uniform", "orthogonal", "zeros", "uniform01",
+        "lecun_uniform", "lecun_sqrt_uniform", "orthogonal", "zeros", "uniform01",
     },
     "normalization": {"none", "batch"},
     "pool_position": {"after_activation", "before_activation"},

@@ -46,7 +46,7 @@ LAYERS = (
     ("lenet.data", "lenet.initialize", "lenet.sdlm"),
     ("lenet.files", "lenet.layers", "lenet.rejection", "lenet.schedule"),
     ("lenet.variant",),
-    ("lenet.architectures", "lenet.augmentation", "lenet.bitmaps", "lenet.errors", "lenet.losses", "lenet.vision"),
+    ("lenet.architectures", "lenet.augmentation", "lenet.errors", "lenet.losses", "lenet.vision"),
 )  # fmt: skip
 """From the top down. A module imports only from layers below its own; every module has its place here."""
 

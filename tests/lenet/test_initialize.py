@@ -1,13 +1,14 @@
 """Init schemes against their formulas, and what they have in common."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from lenet.initialize import INITS, init, initialize
-from lenet.layers import Subsampling
+from lenet.layers import LocalConv2d, PartialConv2d, Subsampling, UnitBias
 from lenet.variant import CHOICES, ChoiceError
 
 
@@ -37,6 +38,7 @@ UNIFORM = {
     "xavier_uniform": (math.sqrt(6 / 2000), math.sqrt(6 / 3000)),
     "kaiming_uniform": (math.sqrt(6 / 400), math.sqrt(6 / 1000)),
     "lecun_uniform": (2.4 / 400, 2.4 / 1000),
+    "lecun_sqrt_uniform": (2.4 / math.sqrt(400), 2.4 / math.sqrt(1000)),
 }
 
 
@@ -59,7 +61,10 @@ def test_a_uniform_scheme_fills_its_interval(scheme: str, place: int) -> None:
     assert weight.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.02)
 
 
-@pytest.mark.parametrize("scheme", ["torch_default", "lecun_uniform"])
+BIASES_DRAWN = ["torch_default", "lecun_uniform", "lecun_sqrt_uniform"]
+
+
+@pytest.mark.parametrize("scheme", BIASES_DRAWN)
 def test_biases_that_are_drawn_stay_in_the_interval(scheme: str) -> None:
     for place, bound in enumerate(UNIFORM[scheme]):
         bias = fill(scheme)[3 * place].bias
@@ -67,7 +72,7 @@ def test_biases_that_are_drawn_stay_in_the_interval(scheme: str) -> None:
         assert bias.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.25)
 
 
-@pytest.mark.parametrize("scheme", sorted(CHOICES["init"] - {"torch_default", "lecun_uniform"}))
+@pytest.mark.parametrize("scheme", sorted(CHOICES["init"] - set(BIASES_DRAWN)))
 def test_other_biases_are_zero(scheme: str) -> None:
     module = fill(scheme)
     assert all(module[place].bias.count_nonzero() == 0 for place in (0, 3))
@@ -79,6 +84,21 @@ def test_normalization_and_subsampling_start_neutral(scheme: str) -> None:
     assert (norm.weight == 1).all()
     assert (pool.weight == 0.25).all()
     assert norm.bias.count_nonzero() == pool.bias.count_nonzero() == 0
+
+
+@pytest.mark.parametrize(
+    ("scheme", "bound"), [("lecun_uniform", lambda f: 2.4 / f), ("lecun_sqrt_uniform", lambda f: 2.4 / f**0.5)]
+)
+def test_the_schemes_by_fan_in_know_every_kind_of_layer(scheme: str, bound: Callable[[int], float]) -> None:
+    partial, local, units = PartialConv2d(4, [[0], [0, 1, 2, 3]], 25), LocalConv2d(2, 3, 25, 1, 4), UnitBias(3, 4, 4)
+    initialize(nn.Sequential(partial, local, units), scheme, torch.Generator().manual_seed(0))
+    for weights, inputs in ((partial.weight[:1], 625), (partial.weight[1:], 2_500), (local.weight, 1_250)):
+        assert 0.98 * bound(inputs) < weights.abs().max().item() <= bound(inputs)
+    assert partial.bias is not None
+    assert 0 < partial.bias[0].abs() <= bound(625)
+    assert 0 < partial.bias[1].abs() <= bound(2_500)
+    assert 0.9 * bound(1_250) < local.bias.abs().max() <= bound(1_250)
+    assert units.bias.count_nonzero() == 0
 
 
 def test_orthogonal() -> None:
