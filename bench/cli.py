@@ -1,7 +1,9 @@
 """Arguments in, printing out. Each command calls one thing that does the work, and turns its end into an exit code.
 
-0 done, 1 some trials failed or something is slower, 2 bad input, 3 no verdict, 130 interrupted. Heavy modules are
-imported inside the commands that need them, so that `--help` is quick. Nothing is computed here.
+0 done, 1 some trials failed or something is slower, 2 bad input or a failure of the suite itself, 3 no verdict,
+130 interrupted. 1 is a finding: no error ends with it, whatever was raised. A bug of ours ends with 2 and its traceback
+(`bench.__main__`). Heavy modules are imported inside the commands that need them, so that `--help` is quick. Nothing is
+computed here.
 """
 
 from __future__ import annotations
@@ -61,6 +63,8 @@ def main() -> None:
         drop_unread_output()
         if isinstance(error.__context__, BrokenPipeError) and error.code == FAILED:  # typer's end for it
             sys.exit(OK)
+        if isinstance(error.__context__, typer.Abort):  # typer's end for an EOFError, wherever it came from
+            sys.exit(BAD_INPUT)
         raise
     except BrokenPipeError:  # `lenet-bench table | head`
         drop_unread_output()
@@ -68,7 +72,7 @@ def main() -> None:
     except OSError as error:
         if debug:
             raise
-        end(f"{error.filename}: {error.strerror}" if error.filename else str(error), FAILED)
+        end(f"{error.filename}: {error.strerror}" if error.filename else str(error), BAD_INPUT)
     except UserError as error:
         if debug:
             raise

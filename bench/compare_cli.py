@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from bench.verdict_files import (
+    STANDARD_OUTPUT,
     BencherFile,
     GithubActionFile,
     JsonFile,
     JunitFile,
     MarkdownFile,
     PytestBenchmarkFile,
+    write_file,
     write_files,
 )
 
@@ -56,8 +58,8 @@ def compare(
 ) -> None:
     """Compares two stored results: what became slower or faster, what is the same, what cannot be told.
 
-    Ends with 0; 1 if something is slower or broke; 2 for bad input; 3 without a verdict (other machine, torch or
-    threads).
+    Ends with 0; 1 if something is slower or broke; 2 for bad input or a failure of the suite itself; 3 without a
+    verdict (other machine, torch or threads).
     """
     from bench.compare import compare as judge
     from bench.sources import read_side
@@ -83,7 +85,7 @@ def finish(comparison: Comparison, files: Mapping[str, Path | None], md: bool = 
     header = {**comparison.header, "started_s": time.time()}
     write_files(header, comparison.verdicts, files)
     if not any(str(path) == "-" for path in files.values()):
-        print((write_markdown if md else write_text)(header, comparison.verdicts), end="")
+        write_file(STANDARD_OUTPUT, (write_markdown if md else write_text)(header, comparison.verdicts))
     raise typer.Exit(comparison.exit_code)
 
 

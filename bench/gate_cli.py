@@ -1,4 +1,5 @@
-"""`lenet-bench gate`: arguments in, the verdict out, and an exit code: 0 pass, 1 regression, 2 bad input, 3 no verdict.
+"""`lenet-bench gate`: arguments in, the verdict out, and an exit code: 0 pass, 1 regression, 2 bad input or
+a failure of the gate itself, 3 no verdict.
 
 Part of the command line, as `bench.cli` is, which it is added to; nothing is computed here.
 """
@@ -12,13 +13,16 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from bench.errors import GateError
 from bench.verdict_files import (
+    STANDARD_OUTPUT,
     BencherFile,
     GithubActionFile,
     JsonFile,
     JunitFile,
     MarkdownFile,
     PytestBenchmarkFile,
+    write_file,
 )
 
 if TYPE_CHECKING:
@@ -74,7 +78,10 @@ def gate(
     results: Annotated[Path, typer.Option(envvar="LENET_BENCH_RESULTS")] = Path("results"),
     data_root: Annotated[Path | None, typer.Option(help="Where data sets are; digits need none.")] = None,
 ) -> None:
-    """Compares two revisions: is one slower, or does it learn worse? Exit 0 pass, 1 regression, 3 no verdict."""
+    """Compares two revisions: is one slower, or does it learn worse?
+
+    Exit codes: 0 pass; 1 regression; 2 bad input or a failure of the gate itself, which judged nothing; 3 no verdict.
+    """
     if context.invoked_subcommand:
         return
     from rich.console import Console
@@ -94,13 +101,16 @@ def gate(
         allow_dependency_change=allow_dependency_change, instructions=instructions,
         changes={name: value for name, value in given.items() if value is not None},
     )  # fmt: skip
-    with TerminalWatcher(Console(stderr=True)) as watcher:
-        if self_test:
-            from bench.self_test import run_self_test
+    try:
+        with TerminalWatcher(Console(stderr=True)) as watcher:
+            if self_test:
+                from bench.self_test import run_self_test
 
-            lines, right = run_self_test(request, watcher)
-        else:
-            folder, done = execute(request, watcher)
+                lines, right = run_self_test(request, watcher)
+            else:
+                folder, done = execute(request, watcher)
+    except BrokenPipeError as error:  # not the end of a listing: it would leave with 0, which is a pass
+        raise GateError("whoever read the output has left; nothing was judged") from error
     if self_test:
         print("\n".join(lines))
         sys.exit(0 if right else 3)
@@ -136,7 +146,6 @@ def finish(done: Gate, folder: Path | None, files: Mapping[str, Path | None]) ->
     from bench.formats.text import write_text
     from bench.gate import NO_VERDICT, PASS, REGRESSION
     from bench.gate_report import make_header, write_gate_files
-    from bench.verdict_files import write_file
 
     decision = done.decide()
     header = make_header(done, decision)
@@ -146,7 +155,6 @@ def finish(done: Gate, folder: Path | None, files: Mapping[str, Path | None]) ->
         write_file(folder / "gate.md", write_markdown(header, decision.verdicts))
     write_gate_files(done, decision, header, files)
     if not any(str(path) == "-" for path in files.values()):
-        print(write_text(header, decision.verdicts), end="")
-        if folder:
-            print(f"files: {folder}/")
+        files_line = f"files: {folder}/\n" if folder else ""
+        write_file(STANDARD_OUTPUT, write_text(header, decision.verdicts) + files_line)
     sys.exit({PASS: 0, REGRESSION: 1, NO_VERDICT: 3}[decision.outcome])

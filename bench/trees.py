@@ -187,7 +187,7 @@ def copy_working_tree(repository: Path, folder: Path) -> None:
 def dependency_change(base: Path, head: Path) -> str:
     """What pins dependencies and differs: `constraints.txt`, the dependencies in `pyproject.toml`, or ""."""
     texts = [
-        (path / "constraints.txt").read_text() if (path / "constraints.txt").exists() else "" for path in (base, head)
+        (path / "constraints.txt").read_bytes() if (path / "constraints.txt").exists() else b"" for path in (base, head)
     ]
     if texts[0] != texts[1]:
         return "constraints.txt"
@@ -195,10 +195,12 @@ def dependency_change(base: Path, head: Path) -> str:
 
 
 def _dependencies(tree: Path) -> object:
+    """The dependencies that pyproject.toml lists; None where there is no such list, or it cannot be read."""
     try:
-        return tomllib.loads((tree / "pyproject.toml").read_text()).get("project", {}).get("dependencies")
-    except (OSError, tomllib.TOMLDecodeError):
+        project = tomllib.loads((tree / "pyproject.toml").read_text(encoding="utf-8")).get("project")
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
         return None
+    return project.get("dependencies") if isinstance(project, dict) else None
 
 
 def build_environment(folder: Path, tree: Path, packages: Sequence[str]) -> str:

@@ -5,6 +5,7 @@ writing.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -34,6 +35,7 @@ PytestBenchmarkFile = Annotated[
     ),
 ]
 
+STANDARD_OUTPUT = Path("-")
 SUMMARY_LIMIT = 1_000_000  # bytes; GitHub drops a job's summary above 1024 KiB
 
 
@@ -76,8 +78,11 @@ def write_files(header: Mapping[str, Any], verdicts: Sequence[Verdict], files: M
 def write_file(path: Path, text: str) -> None:
     """Writes a text whole or not at all; to `-` it is printed. Raises `RecordError`."""
     text = text.encode(errors="replace").decode()  # half a character, cut out of some worker's last words
-    if str(path) == "-":
-        print(text, end="")
+    if path == STANDARD_OUTPUT:
+        try:
+            print(text, end="", flush=True)
+        except BrokenPipeError:  # the exit code is still the verdict's, as under `| head -1`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return
     try:
         temporary = path.with_name(path.name + ".part")

@@ -166,9 +166,51 @@ def test_an_interrupt_inside_an_exec_ends_with_the_exit_code(stop):
     assert (done.returncode, done.stderr) == (130, "lenet-bench: interrupted\n")
 
 
+BUG = """
+import bench.cli
+from bench.__main__ import main
+
+def fail(**_):
+    raise {error}
+
+bench.cli.app = fail
+main()
+"""
+
+
+@pytest.mark.parametrize("error", ["TypeError(3)", "MemoryError", "RecursionError", "UnicodeError(7)"])
+def test_a_bug_keeps_its_traceback_and_is_no_finding(error):
+    done = subprocess.run([sys.executable, "-c", BUG.format(error=error)], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 2  # 1 says that something became slower
+    assert "Traceback" in done.stderr
+    assert error.partition("(")[0] in done.stderr
+
+
+@pytest.mark.parametrize("error", ["OSError(28, 'No space left on device', 'x.json')", "OSError('odd')"])
+def test_an_error_of_the_system_is_one_line_and_no_finding(error):
+    done = subprocess.run([sys.executable, "-c", BUG.format(error=error)], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 2
+    assert one_line(done.stderr).startswith("lenet-bench: ")
+
+
+def test_a_suite_that_cannot_be_imported_is_no_finding():
+    broken = "import sys\nsys.modules['bench.cli'] = None\nfrom bench.__main__ import main\nmain()\n"
+    done = subprocess.run([sys.executable, "-c", broken], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 2
+    assert "ModuleNotFoundError" in done.stderr
+
+
+def test_an_early_end_of_a_file_is_no_finding(call, monkeypatch):
+    def fail(*_):
+        raise EOFError
+
+    monkeypatch.setattr("bench.runs.list_runs", fail)
+    assert call("runs").returncode == 2
+
+
 def test_debug_keeps_the_traceback():
     done = run_command("table", "nothing", "--debug")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "RecordError: nothing: no such run" in done.stderr
     assert "Traceback" in done.stderr
     done = run_command("table", "nothing")
@@ -245,7 +287,7 @@ def test_a_report_that_cannot_be_written_is_one_line(tmp_path, call):
     run = sweep(tmp_path / "made" / "a")
     (run.path / "plots").write_text("a file where the folder should be")
     done = call("report", "made", "--results", tmp_path)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "plots" in one_line(done.stderr)
     assert Run.open(run.path).records()[0].name == "relu"
 

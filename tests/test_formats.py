@@ -4,6 +4,7 @@ rules.
 
 import json
 import math
+import os
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.errors import FormatError, RecordError
 from bench.formats.bencher import write_bencher
 from bench.formats.github_action import write_github_action_benchmark
 from bench.formats.junit import write_junit
@@ -19,7 +21,8 @@ from bench.formats.numbers import format_seconds
 from bench.formats.own_json import write_json
 from bench.formats.pytest_benchmark import describe, read_pytest_benchmark, write_pytest_benchmark
 from bench.formats.text import write_text
-from bench.record import RecordError
+from bench.imported import file_entries
+from bench.side import from_pytest_files
 from bench.verdict import VERDICTS, Verdict
 from bench.verdict_files import SUMMARY_LIMIT, write_files
 
@@ -261,3 +264,36 @@ def test_accuracy_that_no_seed_has_on_both_sides_is_a_dash(write):
     text = write(HEADER | {"accuracy": [unknown]}, VERDICT_LIST)
     assert "relu" in text
     assert "nan" not in text
+
+
+def plug_in_file(path, median="0.001", machine="{}"):
+    stats = f'{{"median": {median}, "mean": 0.001, "rounds": 5}}'
+    path.write_text(f'{{"machine_info": {machine}, "benchmarks": [{{"name": "test_x", "stats": {stats}}}]}}')
+    return path
+
+
+@pytest.mark.parametrize("cpu", ['"bench-runner-3"', "[1, 2]", "null", "3"])
+def test_a_processor_that_is_no_mapping_is_not_known(tmp_path, cpu):
+    file = read_pytest_benchmark(plug_in_file(tmp_path / "x.json", machine=f'{{"cpu": {cpu}, "node": "here"}}'))
+    sweep, entries = file_entries(file)
+    assert (len(entries), sweep.tags["bench.host"]) == (1, "here")
+    assert from_pytest_files([file], "x").place["cpu"] == ""
+
+
+@pytest.mark.parametrize("content", ["1" * 400, "[" * 100_000, '0.001, "mean": ' + "1" * 400])
+def test_a_number_or_a_depth_beyond_measure_is_one_line(tmp_path, content):
+    with pytest.raises(FormatError) as caught:
+        read_pytest_benchmark(plug_in_file(tmp_path / "x.json", median=content))
+    assert "x.json: not a file of pytest-benchmark" in str(caught.value)
+
+
+def test_a_reader_that_left_does_not_change_how_a_judge_ends():
+    """More than a pipe holds, to a reader that has gone: the exit code is the verdict's, and the rest is written."""
+    script = "import sys\nfrom pathlib import Path\nfrom bench.verdict_files import write_file\n" + (
+        "write_file(Path('-'), 'x' * 1_000_000)\nprint('on', file=sys.stderr)\nsys.exit(1)\n"
+    )
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    done = subprocess.run([sys.executable, "-c", script], stdout=write_end, stderr=subprocess.PIPE, text=True)
+    os.close(write_end)
+    assert (done.returncode, done.stderr) == (1, "on\n")

@@ -208,10 +208,13 @@ def test_other_dependencies_are_refused(repository, scratch):
         pass
 
 
-def test_dependencies_that_cannot_be_read_are_no_difference(tmp_path):
+@pytest.mark.parametrize("text", ["not = [toml", "# caf\xe9", "project = 3", "[[project]]", "project.name = 3"])
+def test_dependencies_that_cannot_be_read_are_no_difference(tmp_path, text):
     for side in SIDES:
         (tmp_path / side).mkdir()
-    (tmp_path / "base" / "pyproject.toml").write_text("not = [toml")
+    (tmp_path / "base" / "pyproject.toml").write_text(text, encoding="latin-1")
+    (tmp_path / "base" / "constraints.txt").write_text("# caf\xe9", encoding="latin-1")
+    (tmp_path / "head" / "constraints.txt").write_text("# caf\xe9", encoding="latin-1")
     assert dependency_change(tmp_path / "base", tmp_path / "head") == ""
 
 

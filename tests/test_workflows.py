@@ -45,7 +45,7 @@ SCRIPT = next(step for step in ACTION["runs"]["steps"] if step.get("id") == "gat
 @pytest.mark.parametrize(
     ("code", "no_verdict", "ends", "outcome"),
     [(0, "pass", 0, "pass"), (1, "pass", 1, "regression"), (3, "pass", 0, "no verdict"), (3, "fail", 3, "no verdict"),
-     (2, "pass", 2, None)],
+     (2, "pass", 2, "error"), (137, "pass", 137, "error")],
 )  # fmt: skip
 def test_the_actions_script_passes_everything_on_and_ends_as_the_gate_does(tmp_path, code, no_verdict, ends, outcome):
     fake = tmp_path / "lenet-bench"
@@ -65,5 +65,7 @@ def test_the_actions_script_passes_everything_on_and_ends_as_the_gate_does(tmp_p
     assert given[given.index("--floor") + 1] == "0.03"
     assert "--pytest" not in given
     assert set(one for one in given if one.startswith("--")) <= gate_options()
+    assert ("became slower" in done.stdout) == (outcome == "regression")
+    assert ("the gate itself failed" in done.stdout) == (outcome == "error")
     if outcome:
         assert (tmp_path / "output").read_text() == f"outcome={outcome}\n"

@@ -63,17 +63,25 @@ def read_pytest_benchmark(path: Path) -> PytestFile:
         raise FormatError(f"{path}: cannot be read ({error.strerror})") from error
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise FormatError(f"{path}: not JSON ({' '.join(str(error).split())})") from error
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise FormatError(
             f"{path}: not a file of pytest-benchmark (a benchmark without {type(error).__name__} {error})"
         ) from error
     return PytestFile(
         path=path,
-        machine_info=_mapping(content.get("machine_info")),
+        machine_info=_machine(content.get("machine_info")),
         commit_info=_mapping(content.get("commit_info")),
         datetime=str(content.get("datetime") or ""),
         benchmarks=benchmarks,
     )
+
+
+def _machine(value: Any) -> dict[str, Any]:
+    """What the file says of the machine. Suites may write anything there (`pytest_benchmark_update_machine_info`): a
+    processor that is no mapping is not known.
+    """
+    machine = _mapping(value)
+    return {**machine, "cpu": _mapping(machine.get("cpu"))} if "cpu" in machine else machine
 
 
 def _mapping(value: Any) -> dict[str, Any]:
@@ -83,6 +91,9 @@ def _mapping(value: Any) -> dict[str, Any]:
 def _read_benchmark(entry: Mapping[str, Any]) -> PytestBenchmark:
     stats = dict(entry["stats"])
     seconds = [float(value) for value in stats.pop("data", None) or []]
+    for number in stats.values():
+        if isinstance(number, int):
+            float(number)  # JSON's integers know no limit; raises OverflowError
     if not 0 < float(stats["median"]) < math.inf:
         raise ValueError(f"a median above 0: {stats['median']!r}")
     return PytestBenchmark(
