@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.log_time import LogTime
-from bench.record import RecordError
+from bench.record import RecordError, write_whole
 from bench.side import ASSUMED_SPREAD, Measured, Side, SideError
 
 FIRST_LINE = "# lenet-bench baseline 1"
@@ -122,11 +122,9 @@ def save_baseline(side: Side, experiment: str, results: Path, saved: str) -> Sav
     after = _lines(text)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(path.name + ".part")
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
     except OSError as error:
         raise RecordError(f"{path}: cannot be written ({error.strerror})") from error
+    write_whole(path, text)
     both = before.keys() & after.keys()
     changed = sum(before[name] != after[name] for name in both)
     return Saved(path, len(after) - len(both), changed, len(before) - len(both), left_out)

@@ -15,6 +15,7 @@ import numpy as np
 
 from bench.claims import NOT_REPRODUCED, NOT_RUN, REPRODUCED, Finding, signed
 from bench.plots import COLOURS, QUIET, STYLE, draw_rejection, shorten
+from bench.record import whole_file, write_whole
 from bench.rejection import ranked_seeds
 from bench.statistics import mean_interval
 from bench.table import escape_cell
@@ -121,9 +122,7 @@ def write_page(folder: Path, findings: Sequence[Finding], runs: Mapping[str, Run
             f"{escape_cell(machine.get('torch', ''))}, commit {escape_cell((git.get('commit') or '')[:12])}"
         )
     path = folder / "history.md"
-    temporary = path.with_suffix(".md.part")
-    temporary.write_text("\n".join(parts) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_whole(path, "\n".join(parts) + "\n")
     return [path, *(path for path, _ in pictures)]
 
 
@@ -155,9 +154,9 @@ def draw_pictures(folder: Path, findings: Sequence[Finding], runs: Mapping[str, 
         for name, caption, size, draw in drawings:
             figure = Figure(figsize=size, layout="constrained")
             draw(figure)
-            path, temporary = folder / f"{name}.png", folder / f"{name}.part.png"
-            figure.savefig(temporary, dpi=110)
-            temporary.replace(path)
+            path = folder / f"{name}.png"
+            with whole_file(path) as file:
+                figure.savefig(file, format="png", dpi=110)
             made.append((path, caption))
     return made
 

@@ -16,7 +16,7 @@ import pandas as pd
 from bench import report
 from bench.history import HEADERS as CLAIM_HEADERS
 from bench.history import cells
-from bench.record import Run
+from bench.record import Run, write_whole
 
 ROWS = 100  # of the ranking at a time; the first of them are in the page also for browsers without scripts
 REASONS = 200
@@ -63,9 +63,7 @@ def write_html(run: Run, table: pd.DataFrame, ranked: pd.DataFrame, plots: list[
         command=run.experiment.get("command", ""),
     )
     path = run.path / "report.html"
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(page, encoding="utf-8")
-    temporary.replace(path)
+    write_whole(path, page)
     return path
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from bench.effects import main_effects
-from bench.record import Run
+from bench.record import Run, whole_file
 from bench.rejection import error_curve, ranked_seeds, test_images
 
 if TYPE_CHECKING:
@@ -84,10 +84,9 @@ def draw_plots(run: Run, table: pd.DataFrame, ranked: pd.DataFrame) -> list[Path
             draw(figure)
             for suffix in ("png", "svg"):
                 path = folder / f"{name}.{suffix}"
-                temporary = folder / f"{name}.part.{suffix}"
                 metadata = {"Date": None} if suffix == "svg" else {}
-                figure.savefig(temporary, dpi=144, metadata=metadata)
-                temporary.replace(path)
+                with whole_file(path) as file:
+                    figure.savefig(file, format=suffix, dpi=144, metadata=metadata)
                 paths.append(path)
     return paths
 

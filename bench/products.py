@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from bench.effects import main_effects
-from bench.record import Run
+from bench.record import Run, write_whole
 from bench.table import build_table, machine_warning, rank, select, to_markdown, write_table
 
 if TYPE_CHECKING:
@@ -48,9 +48,7 @@ def make_products(run: Run) -> Products:
     paths = write_table(run, table)
     plots = draw_plots(run, table, ranked)
     markdown = run.path / "report.md"
-    temporary = markdown.with_suffix(".md.part")
-    temporary.write_text(report.report_markdown(run, table, ranked), encoding="utf-8")
-    temporary.replace(markdown)
+    write_whole(markdown, report.report_markdown(run, table, ranked))
     page = write_html(run, table, ranked, plots)
     warning = machine_warning(table)
     return Products(

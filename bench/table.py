@@ -17,7 +17,7 @@ import pandas as pd
 
 from bench.draws import Draws, mean, read_draws, remember
 from bench.errors import TableError as TableError
-from bench.record import Record, Run
+from bench.record import Record, Run, whole_file
 from bench.rejection import rejection_columns
 from bench.statistics import exp_interval, mean_interval
 from bench.trial import KNOBS, PHASES, Trial
@@ -131,16 +131,18 @@ def build_samples(run: Run) -> pd.DataFrame:
 
 
 def write_table(run: Run, table: pd.DataFrame) -> list[Path]:
-    """Writes `table.csv`, `table.parquet` and `samples.parquet` into the run's folder, each whole or not at all."""
+    """Writes `table.csv`, `table.parquet` and `samples.parquet` into the run's folder, each whole or not at all.
+
+    Raises `RecordError`.
+    """
     samples = build_samples(run)
     paths = [run.path / name for name in ("table.csv", "table.parquet", "samples.parquet")]
     for path, frame in zip(paths, (table, table, samples), strict=True):
-        temporary = path.with_name(path.name + ".part")
-        if path.suffix == ".csv":
-            frame.to_csv(temporary, index=False)
-        else:
-            frame.to_parquet(temporary, index=False)
-        temporary.replace(path)
+        with whole_file(path) as file:
+            if path.suffix == ".csv":
+                frame.to_csv(file, index=False)
+            else:
+                frame.to_parquet(file, index=False)
     return paths
 
 

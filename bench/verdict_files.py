@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.record import RecordError
+from bench.record import RecordError, write_whole
 
 if TYPE_CHECKING:
     from bench.verdict import Verdict
@@ -84,12 +84,7 @@ def write_file(path: Path, text: str) -> None:
         except BrokenPipeError:  # the exit code is still the verdict's, as under `| head -1`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return
-    try:
-        temporary = path.with_name(path.name + ".part")
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise RecordError(f"{path}: cannot be written ({error.strerror})") from error
+    write_whole(path, text)
 
 
 def _append(path: Path, text: str) -> None:
