@@ -6,6 +6,7 @@ An experiment file lists them under `extensions`. Importing one runs its decorat
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
 import sys
@@ -14,18 +15,38 @@ from pathlib import Path
 
 
 def load_extensions(extensions: Iterable[str]) -> None:
-    """Imports a user's modules, by name or by path, once each; their decorators register what they bring."""
+    """Imports a user's modules, once each.
+
+    **Arguments:**
+
+    - `extensions`: names of modules that Python finds, or paths of files that end in `.py`.
+
+    Raises `ChoiceError` if one registers a name that is taken, `ImportError` or `FileNotFoundError` if one is missing,
+    and whatever else its own code raises.
+    """
     import lenet.initialize
     import lenet.layers  # noqa: F401  # the built-in names first, so that a user's duplicate is the one refused
 
     for extension in extensions:
-        path = Path(extension)
-        if path.suffix != ".py":
+        if extension.endswith(".py"):
+            _import_file(Path(extension))
+        else:
             importlib.import_module(extension)
-        elif f"extension_{path.stem}" not in sys.modules:
-            spec = importlib.util.spec_from_file_location(f"extension_{path.stem}", path)
-            assert spec is not None
-            assert spec.loader is not None
-            module = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(module)
-            sys.modules[spec.name] = module
+
+
+def _import_file(path: Path) -> None:
+    """Imports one file under a name of its own: two files may be called alike and lie in different folders."""
+    path = path.resolve()
+    name = f"extension_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    if name in sys.modules:
+        return
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None, "every path that ends in .py has a loader"
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # before the code runs: dataclasses look their module up by name
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]  # half a module must not pass for an imported one
+        raise
