@@ -24,6 +24,7 @@ from bench.tracking_cli import import_pytest_benchmark, links, sync, ui
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from bench.experiment import Experiment
     from bench.record import Run
 
 OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -120,16 +121,9 @@ def run(
     no_track: Annotated[bool, typer.Option("--no-track", help="Leave MLflow out; it need not be installed.")] = False,
 ) -> None:
     """Runs an experiment: trains, times, records, ranks."""
-    from bench.launch import LaunchError
-    from bench.machine import quiet_warning
-    from bench.progress import TerminalWatcher
-    from bench.record import RecordError
-    from bench.runner import BadInputError, Sweep
-    from bench.runs import discard_if_empty, resume_run, start_run
+    from bench.runs import resume_run, start_run
     from bench.store import resolve_uri
-    from bench.tracker import Tracker
 
-    out = console()
     options = make_options(jobs, data_root, download)
     if (file is None) == (resume is None):
         end("run: give an experiment file or --resume RUN, one of the two", BAD_INPUT)
@@ -137,10 +131,25 @@ def run(
     if resume is not None:
         if settings:
             end("run: --set cannot change a run that has begun; start a new one", BAD_INPUT)
-        experiment, folder = resume_run(results, resume)
+        opened = resume_run(results, resume)
     else:
         assert file is not None
-        experiment, folder = start_run(file, settings or [], results, sys.argv[1:], ask=offer_resume)
+        opened = start_run(file, settings or [], results, sys.argv[1:], ask=offer_resume)
+    with opened as (experiment, folder):
+        execute(experiment, folder, options, store, results)
+        sys.exit(FAILED if any(record.status == "failed" for record in folder.each()) else OK)
+
+
+def execute(experiment: Experiment, folder: Run, options: Options, store: str | None, results: Path) -> None:
+    """Runs what is missing of a run and shows it; `store` is None if MLflow is left out."""
+    from bench.launch import LaunchError
+    from bench.machine import quiet_warning
+    from bench.progress import TerminalWatcher
+    from bench.record import RecordError
+    from bench.runner import Sweep
+    from bench.tracker import Tracker
+
+    out = console()
     try:
         if warning := quiet_warning():
             warn(out, "warning", warning)
@@ -158,12 +167,8 @@ def run(
         end(
             f"interrupted; nothing finished is lost. Continue with: lenet-bench run --resume {folder.path}", INTERRUPTED
         )
-    except BadInputError:
-        discard_if_empty(folder)
-        raise
     except (RecordError, LaunchError) as error:
         end(f"{error}. Continue with: lenet-bench run --resume {folder.path}", FAILED)
-    sys.exit(FAILED if any(record.status == "failed" for record in folder.each()) else OK)
 
 
 def offer_resume(path: Path, done: int, total: int) -> bool:

@@ -26,6 +26,10 @@ class BadInputError(UserError):
     """A sweep that cannot start as asked, for a reason a person can mend."""
 
 
+class BusyError(UserError):
+    """Another process works on what was to be locked."""
+
+
 class TableError(UserError):
     """A question to the table that it cannot answer."""
 

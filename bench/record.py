@@ -388,6 +388,11 @@ class Run:
             raise RecordError(f"{path}: is there already; resume it with --resume") from error
         except OSError as error:
             raise RecordError(f"{path}: cannot be made ({error.strerror}); choose another with --results") from error
+        return cls.describe(path, experiment, machine)
+
+    @classmethod
+    def describe(cls, path: Path, experiment: dict[str, Any], machine: dict[str, Any]) -> Run:
+        """Writes the two files that make an empty folder a run's. Raises `RecordError`."""
         write_json(path / "machine.json", machine)
         write_json(path / "experiment.json", experiment)
         for folder in (path.parent, path.parent.parent):  # which may be new too

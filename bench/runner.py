@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import BadInputError as BadInputError
+from bench.errors import BusyError
 from bench.experiment import Experiment, NamedTrial
 from bench.launch import ForkServer, ask
 from bench.record import Record, Run, SeedResult, Timing
@@ -66,7 +67,9 @@ def check_devices(experiment: Experiment) -> str:
 
 @contextlib.contextmanager
 def lock(path: Path, message: str) -> Iterator[None]:
-    """Holds a file lock. Raises `BadInputError` with `message` if another process has it."""
+    """Holds a file lock. Raises `BusyError` with `message` if another process has it, `BadInputError` if the file
+    cannot be opened.
+    """
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:
@@ -75,7 +78,7 @@ def lock(path: Path, message: str) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise BadInputError(message) from error
+            raise BusyError(message) from error
         yield
     finally:
         os.close(descriptor)
@@ -106,7 +109,9 @@ class Sweep:
 
     **Arguments:**
 
-    - `experiment`, `run`: what and where. `options`: how.
+    - `experiment`, `run`: what and where. The run's lock is held by the caller, from before this is made until
+      `execute` has ended (as within `bench.runs.start_run` and `resume_run`): what is still to do is read here.
+    - `options`: how.
     - `watcher`: who is told.
     """
 
@@ -138,15 +143,14 @@ class Sweep:
         """Runs what is missing. Raises `BadInputError` before anything ran, `RecordError` when the disk is full,
         `LaunchError` when workers cannot be had; `KeyboardInterrupt` passes through after every worker was ended.
         """
-        with lock(self._run.path / "lock", f"{self._run.path}: another process is working on this run"):
-            self._logs.mkdir(exist_ok=True)
-            try:
-                self._skip_absent_devices()
-                self._train()
-                self._time()
-            finally:
-                with contextlib.suppress(OSError):
-                    self._logs.rmdir()  # stays if a worker had something to say
+        self._logs.mkdir(exist_ok=True)
+        try:
+            self._skip_absent_devices()
+            self._train()
+            self._time()
+        finally:
+            with contextlib.suppress(OSError):
+                self._logs.rmdir()  # stays if a worker had something to say
 
     def _skip_absent_devices(self) -> None:
         reason = check_devices(self._experiment)

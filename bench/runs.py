@@ -5,18 +5,21 @@ What was asked is written whole into `experiment.json`, so that a run can be res
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from bench import machine
+from bench.errors import BadInputError, BusyError, RecordError
 from bench.experiment import Experiment, ExperimentError, check, override, read_file
 from bench.launch import ask as ask_worker
-from bench.record import RecordError, Run, all_runs, find_run
+from bench.record import Run, all_runs, find_run
+from bench.runner import lock
 from lenet.variant import CHOICES
 
 Offer = Callable[[Path, int, int], bool]
@@ -46,16 +49,20 @@ def _read(file: Path, settings: Sequence[str]) -> tuple[Experiment, dict[str, An
     return check(content, file), content
 
 
+@contextlib.contextmanager
 def start_run(
     file: Path, settings: Sequence[str], results: Path, command: Sequence[str], ask: Offer
-) -> tuple[Experiment, Run]:
-    """A new run of a file, or an interrupted one of the same trials if `ask` says so. Raises `ExperimentError`,
+) -> Iterator[tuple[Experiment, Run]]:
+    """A new run of a file, or an interrupted one of the same trials if `ask` says so; its lock is held meanwhile.
+
+    A new run in which nothing was recorded is removed if the block raises `BadInputError`. Raises `ExperimentError`,
     `RecordError`.
     """
     experiment, content = _read(file, settings)
-    unfinished = find_unfinished(experiment, results)
-    if unfinished is not None and ask(unfinished.path, sum(1 for _ in unfinished.each()), len(experiment.trials)):
-        return experiment, unfinished
+    with _hold_unfinished(experiment, results) as unfinished:
+        if unfinished is not None and ask(unfinished.path, sum(1 for _ in unfinished.each()), len(experiment.trials)):
+            yield experiment, unfinished
+            return
     started = time.time()
     description: dict[str, Any] = {
         "name": experiment.name,
@@ -74,50 +81,82 @@ def start_run(
         "file": str(file),
         "content": content,
     }
-    stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(started))
-    folder = results.resolve() / experiment.name / stamp
-    if folder.exists():
-        folder = folder.with_name(f"{stamp}-{description['uid'][:4]}")
-    return experiment, Run.create(folder, description, machine.fingerprint())
+    fingerprint = machine.fingerprint()
+    folder = _make_folder(results.resolve() / experiment.name, started)
+    with _hold(folder):  # before experiment.json is there: nobody finds a run that is not locked
+        run = Run.describe(folder, description, fingerprint)
+        try:
+            yield experiment, run
+        except BadInputError:
+            if not run.records_file.path.exists() and not run.parts_file.path.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
 
 
-def resume_run(results: Path, name: str) -> tuple[Experiment, Run]:
-    """A run that has begun, and the experiment as it was asked then. Raises `RecordError`, `ExperimentError`.
-
-    Times of two machines are never mixed in one run: on another machine than it began on, it is refused.
-    """
-    run = Run.open(find_run(results, name))
-    content, file = run.experiment.get("content"), run.experiment.get("file")
-    if content is None:
-        raise RecordError(f"{run.path}: experiment.json does not hold what was asked; start a new run")
-    here = machine.fingerprint()
-    for what in ("id", "torch"):
-        if run.machine.get(what) != here.get(what):
-            raise RecordError(
-                f"{run.path}: began with {what} {run.machine.get(what)}, here it is {here.get(what)}; start a new run"
-            )
-    path = Path(file) if file else None
-    learn_extensions(content, path)
-    return check(content, path), run
-
-
-def discard_if_empty(run: Run) -> None:
-    """Removes the folder of a run that ended before anything was recorded in it."""
-    if not run.records_file.path.exists() and not run.parts_file.path.exists():
-        shutil.rmtree(run.path, ignore_errors=True)
-
-
-def find_unfinished(experiment: Experiment, results: Path) -> Run | None:
-    """The newest run of the same trials, if it was interrupted: some trial of it has no record."""
+def _make_folder(parent: Path, started_s: float) -> Path:
+    """A new folder named for the time. Raises `RecordError`."""
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(started_s))
+    folder = parent / stamp
     try:
-        run = Run.open(find_run(results, experiment.name))
-        asked = [trial["key"] for trial in run.experiment["trials"]]
-        recorded = {record.key for record in run.each()}
-    except (RecordError, KeyError):
-        return None
-    if asked != [named.trial.key for named in experiment.trials] or recorded >= set(asked):
-        return None
-    return run if run.experiment.get("seeds") == experiment.seeds else None
+        folder.mkdir(parents=True)
+    except FileExistsError as error:
+        raise RecordError(f"{folder}: is there already; resume it with --resume") from error
+    except OSError as error:
+        raise RecordError(f"{folder}: cannot be made ({error.strerror}); choose another with --results") from error
+    return folder
+
+
+def _hold(folder: Path) -> contextlib.AbstractContextManager[None]:
+    """Holds a run's lock. Raises `BusyError` if another process works on the run, `BadInputError`."""
+    return lock(folder / "lock", f"{folder}: another process is working on this run")
+
+
+@contextlib.contextmanager
+def resume_run(results: Path, name: str) -> Iterator[tuple[Experiment, Run]]:
+    """A run that has begun, and the experiment as it was asked then; its lock is held meanwhile.
+
+    Times of two machines are never mixed in one run: on another machine than it began on, it is refused. Raises
+    `BusyError` if another process works on it, `RecordError`, `ExperimentError`, `BadInputError`.
+    """
+    folder = find_run(results, name)
+    with _hold(folder):
+        run = Run.open(folder)
+        content, file = run.experiment.get("content"), run.experiment.get("file")
+        if content is None:
+            raise RecordError(f"{run.path}: experiment.json does not hold what was asked; start a new run")
+        here = machine.fingerprint()
+        for what in ("id", "torch"):
+            if run.machine.get(what) != here.get(what):
+                raise RecordError(
+                    f"{run.path}: began with {what} {run.machine.get(what)}, here it is {here.get(what)}; start a new"
+                    " run"
+                )
+        path = Path(file) if file else None
+        learn_extensions(content, path)
+        yield check(content, path), run
+
+
+@contextlib.contextmanager
+def _hold_unfinished(experiment: Experiment, results: Path) -> Iterator[Run | None]:
+    """The newest run of the same trials, with its lock held, if it was interrupted: some trial of it has no record,
+    and no process is working on it.
+    """
+    with contextlib.ExitStack() as held:
+        run = None
+        with contextlib.suppress(RecordError, BusyError, BadInputError):
+            folder = find_run(results, experiment.name)
+            held.enter_context(_hold(folder))
+            found = Run.open(folder)
+            run = found if _is_unfinished(found, experiment) else None
+        yield run
+
+
+def _is_unfinished(run: Run, experiment: Experiment) -> bool:
+    """Whether a run is of the experiment's trials and seeds, and some trial of it has no record."""
+    asked = [trial.get("key") for trial in run.experiment["trials"]]
+    if asked != [named.trial.key for named in experiment.trials] or run.experiment.get("seeds") != experiment.seeds:
+        return False
+    return not {record.key for record in run.each()} >= set(asked)
 
 
 def list_runs(results: Path) -> list[str]:

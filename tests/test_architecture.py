@@ -17,14 +17,14 @@ LAYERS = (
     ("bench.imported", "bench.products"),
     ("bench.gate_cli", "bench.page", "bench.tracking"),
     ("bench.compare_cli", "bench.gate_report", "bench.report", "bench.self_test", "bench.sweep_run"),
-    ("bench.gate_run", "bench.history", "bench.model", "bench.replica", "bench.sending", "bench.sources"),
+    ("bench.gate_run", "bench.history", "bench.model", "bench.replica", "bench.runs", "bench.sending", "bench.sources"),
     (
         "bench.baseline", "bench.compare", "bench.entry", "bench.forkserver", "bench.gate", "bench.injection",
         "bench.instructions", "bench.plots", "bench.pytest_suite", "bench.runner",
     ),
     (
-        "bench.claims", "bench.doctor", "bench.effects", "bench.gate_accuracy", "bench.pairs", "bench.runs",
-        "bench.side", "bench.table", "bench.timing_stage", "bench.tracker", "bench.verdict_files", "bench.views",
+        "bench.claims", "bench.doctor", "bench.effects", "bench.gate_accuracy", "bench.pairs", "bench.side",
+        "bench.table", "bench.timing_stage", "bench.tracker", "bench.verdict_files", "bench.views",
         "bench.worker",
     ),
     (

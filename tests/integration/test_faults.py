@@ -91,15 +91,8 @@ class Cli:
         environment = {**os.environ, "LENET_BENCH_RESULTS": str(self.results), "COLUMNS": "120"}
         environment.pop("LENET_BENCH_DATA", None)
         environment["XDG_CACHE_HOME"] = str(self.folder / "cache")
-        return subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment,
-            cwd=self.folder,
-            **options,
-        )
+        options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+        return subprocess.Popen(command, text=True, env=environment, cwd=self.folder, **options)
 
     def call(self, *arguments, limit_s=240, **options):
         process = self.start(*arguments, **options)
@@ -117,6 +110,10 @@ class Cli:
 
     def accuracies(self):
         return {name: [seed.test_accuracy for seed in record.seeds] for name, record in self.records().items()}
+
+    def folders(self):
+        """The runs' folders, as soon as they say what was asked."""
+        return sorted(file.parent for file in self.results.glob("*/*/experiment.json"))
 
     def parts(self):
         paths = list(self.results.glob("small/*/parts.jsonl"))
@@ -404,6 +401,72 @@ def test_two_processes_cannot_work_on_one_run(cli):
     process.communicate(timeout=60)
     assert code == 2
     assert "another process is working on this run" in one_line(err)
+
+
+@pytest.fixture
+def hanging(cli):
+    """A sweep of one trial that never ends, at work, with no part recorded yet. Ended after the test."""
+    process = cli.start("run", "small.toml", "--no-track", "--set", "activation=hanging", "--set", "seeds=1")
+    wait_until(lambda: any((folder / "logs").exists() for folder in cli.folders()))
+    yield process
+    process.kill()
+    process.communicate(timeout=60)
+    wait_until(lambda: not cli.workers())
+
+
+def test_a_refused_resume_leaves_the_running_sweep_alone(cli, hanging):
+    code, _, err = cli.resume()
+    assert code == 2
+    assert "another process is working on this run" in one_line(err)
+    assert cli.parts() == 0
+    (folder,) = cli.folders()
+    hanging.send_signal(signal.SIGINT)
+    _, err = hanging.communicate(timeout=60)
+    assert hanging.returncode == 130, err
+    assert cli.folders() == [folder]
+
+
+def test_a_running_sweep_is_not_offered_as_interrupted(cli, hanging):
+    """Started a second time on a terminal, where Enter accepts what is offered."""
+    controller, terminal = os.openpty()
+    os.write(controller, b"\n")
+    streams = {"stdin": terminal, "stdout": terminal, "stderr": terminal}
+    second = cli.start("run", "small.toml", "--no-track", "--set", "activation=hanging", "--set", "seeds=1", **streams)
+    os.close(terminal)
+    wait_until(lambda: second.poll() is not None or any((f / "logs").exists() for f in cli.folders()[1:]))
+    second.kill()
+    second.wait(60)
+    text = os.read(controller, 1 << 16).decode()
+    os.close(controller)
+    assert "interrupted" not in text
+    assert len(cli.folders()) == 2
+    assert hanging.poll() is None
+
+
+def test_a_resume_without_its_data_removes_nothing(cli):
+    process = cli.start("run", "small.toml", "--no-track", "--set", "data=mnist")
+    wait_until(cli.folders)
+    process.kill()
+    process.communicate(timeout=60)
+    (folder,) = cli.folders()
+    code, _, err = cli.call("run", "--resume", "small", "--no-track", "--data-root", "elsewhere")
+    assert code == 2
+    assert "mnist is not in" in one_line(err)
+    assert cli.folders() == [folder]
+
+
+def test_what_is_to_do_is_read_under_the_lock(cli):
+    """A sweep that waits before its first trial, here for its reader, is resumed by another process: one runs it."""
+    (cli.folder / "long.toml").write_text(
+        f'question = "{"Why? " * 60_000}"\nseeds = 1\n[base]\ndata = "synthetic"\n[timing]\nenabled = false\n'
+    )
+    first = cli.start("run", "long.toml", "--no-track")
+    wait_until(lambda: first.stdout.readline() == "long: 1 of 1 trials to run\n")
+    code, _, err = cli.call("run", "--resume", "long", "--no-track")
+    first.communicate(timeout=240)
+    assert (first.returncode, code) == (0, 2)
+    assert "another process is working on this run" in one_line(err)
+    assert (cli.folders()[0] / "records.jsonl").read_text().count("\n") == 1
 
 
 def test_a_store_that_does_not_answer_costs_the_sweep_nothing(cli):
