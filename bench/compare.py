@@ -16,7 +16,21 @@ from typing import Any
 from bench.log_time import compare_times
 from bench.side import ASSUMED_SPREAD, Accuracy, Measured, Side
 from bench.statistics import Estimate, holm, mean_interval
-from bench.verdict import FAILED, FAILING, FASTER, MISSING, NEW, SAME, SLOWER, UNKNOWN, Verdict, count_verdicts
+from bench.verdict import (
+    FAILED,
+    FAILING,
+    FASTER,
+    MISSING,
+    NEW,
+    NOT_JUDGED,
+    SAME,
+    SEVERITIES,
+    SLOWER,
+    UNKNOWN,
+    Verdict,
+    count_verdicts,
+    grade,
+)
 
 TOLERANCE, ALPHA = 0.05, 0.01
 PASS, REGRESSION, NO_VERDICT = 0, 1, 3
@@ -51,6 +65,7 @@ def compare(base: Side, head: Side, tolerance: float = TOLERANCE, alpha: float =
     verdicts = [_first_verdict(*pair, refusal=refusal) for pair in pairs]
     adjusted = holm([one.p for one in verdicts])
     verdicts = [_judge(one, float(p), tolerance, alpha) for one, p in zip(verdicts, adjusted, strict=True)]
+    verdicts = grade(verdicts, dict.fromkeys(SEVERITIES, NOT_JUDGED) if refusal else SEVERITIES)
     if any(
         a and b and (a.assumed or b.assumed) and not math.isnan(v.p) for (a, b), v in zip(pairs, verdicts, strict=True)
     ):
@@ -60,7 +75,7 @@ def compare(base: Side, head: Side, tolerance: float = TOLERANCE, alpha: float =
         )
     threads = any(one.verdict == UNKNOWN and one.note.startswith("threads") for one in verdicts)
     tested = any(not math.isnan(one.p) for one in verdicts)
-    if not refusal and any(one.verdict in FAILING for one in verdicts):
+    if any(one.severity in FAILING for one in verdicts):
         code, outcome = REGRESSION, "regression"
     elif refusal or threads or not tested:
         code, outcome = NO_VERDICT, "no verdict"

@@ -26,10 +26,29 @@ from bench.gate_accuracy import WORSE, Trained, judge_accuracies
 from bench.gate_settings import FIRST_LOOK, SECOND_LOOK, TIMING_SHARE, Settings, check_settings
 from bench.pairs import CONTROL, Benchmark, Pair
 from bench.statistics import Array, hodges_lehmann, minimum_detectable_effect, sign_flip_max_t, spread, upper_bound
-from bench.verdict import ACCEPTED, FAILED, FASTER, MISSING, NEW, SAME, SLOWER, UNKNOWN, Verdict, in_order
+from bench.verdict import (
+    ACCEPTED,
+    ERROR,
+    FAILED,
+    FAILING,
+    FAILURE,
+    FASTER,
+    MISSING,
+    NEW,
+    NOT_JUDGED,
+    PASSED,
+    SAME,
+    SEVERITIES,
+    SLOWER,
+    UNKNOWN,
+    Verdict,
+    grade,
+    in_order,
+)
 
 POWER = 0.9
 PASS, REGRESSION, NO_VERDICT = "pass", "regression", "no verdict"
+ACCURACY_SEVERITIES = {SAME: PASSED, WORSE: FAILURE, FAILED: ERROR, UNKNOWN: NOT_JUDGED}
 Measure = Callable[[str, int, Sequence[Benchmark]], list[Pair]]
 
 
@@ -42,7 +61,7 @@ class Decision:
     - `outcome`: `pass`, `regression` or `no verdict`. `why`: in one line.
     - `verdicts`: one a benchmark, the worst first.
     - `accuracies`: one a trial: `name`, `difference` (of shares, head - base), `low`, `high`, `seeds`, `p`, `verdict`
-      (`same`, `worse`, `failed` or `unknown`), `note`.
+      (`same`, `worse`, `failed` or `unknown`), `note`, `severity`.
     - `detectable`: the slowdown (a share) that this run would have failed in nine of ten cases: that of the median
       benchmark and of the noisiest one.
     - `control`: the control's shift between the sides, with its interval, as ratios.
@@ -187,9 +206,12 @@ def decide(
     times = [one for one in judge_times(settings, pairs, names) if one.name not in known]
     known |= {one.name for one in times}
     unmeasured = [Verdict(name, UNKNOWN, note="no pair has measured it") for name in names if name not in known]
-    verdicts = in_order([*unavailable, *times, *unmeasured])
-    accuracies = judge_accuracies(settings, trained)
     control, tilted = judge_control(settings, pairs)
+    # What is gone, broken or learns worse is so on any machine; only times need a quiet one.
+    severities = {**SEVERITIES, MISSING: FAILURE, SLOWER: NOT_JUDGED if tilted else FAILURE}
+    verdicts = grade(in_order([*unavailable, *times, *unmeasured]), severities)
+    accuracies = judge_accuracies(settings, trained)
+    accuracies = [{**one, "severity": ACCURACY_SEVERITIES[one["verdict"]]} for one in accuracies]
     outcome, why = _outcome(settings, verdicts, accuracies, tilted)
     return Decision(outcome, why, verdicts, accuracies, detectable_slowdowns(settings, pairs, names), control)
 
@@ -212,20 +234,16 @@ def judge_control(settings: Settings, pairs: Sequence[Pair]) -> tuple[tuple[floa
 def _outcome(
     settings: Settings, verdicts: Sequence[Verdict], accuracies: Sequence[Mapping[str, Any]], tilted: bool
 ) -> tuple[str, str]:
-    def named(*kinds: str) -> list[str]:
-        return [f"{one.name} {one.verdict}" for one in verdicts if one.verdict in kinds]
-
-    # What is gone, broken or learns worse is so on any machine; only times need a quiet one.
-    broken = named(FAILED, MISSING)
-    broken += [f"accuracy of {one['name']} {one['verdict']}" for one in accuracies if one["verdict"] in (WORSE, FAILED)]
-    if tilted and not broken:
+    failing = [f"{one.name} {one.verdict}" for one in verdicts if one.severity in FAILING]
+    failing += [f"accuracy of {one['name']} {one['verdict']}" for one in accuracies if one["severity"] in FAILING]
+    if failing:
+        return REGRESSION, "; ".join(failing)
+    if tilted:
         return NO_VERDICT, "the control, which no revision changes, differs between the sides: the machine is not quiet"
-    if worse := [*([] if tilted else named(SLOWER)), *broken]:
-        return REGRESSION, "; ".join(worse)
     compared = sum(bool(one.base_s) for one in verdicts)
     if not compared:
         return NO_VERDICT, "nothing could be compared"
-    if unknown := named(UNKNOWN):
+    if unknown := [f"{one.name} {one.verdict}" for one in verdicts if one.verdict == UNKNOWN]:
         return (NO_VERDICT if settings.strict else PASS), f"{len(unknown)} inconclusive: {'; '.join(unknown)}"
     return PASS, f"{compared} compared, none slower"
 

@@ -9,22 +9,31 @@ A header is a mapping. Every key may be missing:
 - `notes`: a list of lines that a reader must know.
 - `machine`: as `bench.machine.fingerprint` gives it. `commit`: the head's. `started_s`: seconds since the epoch.
 - `settings`: a mapping: tolerance, alpha and the like.
-- `accuracy`: a list of mappings `name`, `difference` (of shares, head - base), `low`, `high`, `seeds`.
+- `accuracy`: a list of mappings `name`, `difference` (of shares, head - base), `low`, `high`, `seeds`; of a gate also
+  `verdict`, `severity` and `note`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 SLOWER, FASTER, SAME, UNKNOWN = "slower", "faster", "same", "unknown"
 MISSING, NEW, FAILED, ACCEPTED = "missing", "new", "failed", "accepted"
 VERDICTS = (SLOWER, FAILED, UNKNOWN, MISSING, NEW, ACCEPTED, FASTER, SAME)
 """The worst first: the order of every listing."""
 
-FAILING = (SLOWER, FAILED)
-UNJUDGED = (UNKNOWN, MISSING, NEW)
+PASSED, NOT_JUDGED, FAILURE, ERROR = "passed", "not judged", "failure", "error"
+FAILING = (FAILURE, ERROR)
+"""The severities that make a regression: of one benchmark or accuracy at least."""
+
+SEVERITIES: Mapping[str, str] = {
+    SLOWER: FAILURE, FAILED: ERROR,
+    UNKNOWN: NOT_JUDGED, MISSING: NOT_JUDGED, NEW: NOT_JUDGED,
+    ACCEPTED: PASSED, FASTER: PASSED, SAME: PASSED,
+}  # fmt: skip
+"""What a verdict means for the outcome where the judge has no other rule."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +49,8 @@ class Verdict:
     - `ratio`, `low`, `high`: head / base with its 95 % interval; NaN where not known.
     - `p`: adjusted for the whole family; NaN where nothing was tested.
     - `note`: one line, or "".
+    - `severity`: what the verdict means for the outcome: `passed`, `not judged`, `failure` or `error`. Who judges sets
+      it, by `grade`: a missing benchmark fails the gate and does not fail `compare`. The formats only repeat it.
     """
 
     name: str
@@ -51,6 +62,7 @@ class Verdict:
     high: float = math.nan
     p: float = math.nan
     note: str = ""
+    severity: str = NOT_JUDGED
 
     @property
     def change(self) -> str:
@@ -67,6 +79,11 @@ class Verdict:
         """Name, verdict, change and note in one line."""
         known = [self.change, f"p = {self.p:.2g}" if not math.isnan(self.p) else "", self.note]
         return f"{self.name}: {self.verdict}" + "".join(f", {part}" for part in known if part)
+
+
+def grade(verdicts: Iterable[Verdict], severities: Mapping[str, str]) -> list[Verdict]:
+    """The verdicts with their severities, as one judge's rule has them."""
+    return [replace(one, severity=severities[one.verdict]) for one in verdicts]
 
 
 def in_order(verdicts: Iterable[Verdict]) -> list[Verdict]:

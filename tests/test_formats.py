@@ -23,7 +23,7 @@ from bench.formats.pytest_benchmark import describe, read_pytest_benchmark, writ
 from bench.formats.text import write_text
 from bench.imported import file_entries
 from bench.side import from_pytest_files
-from bench.verdict import VERDICTS, Verdict
+from bench.verdict import SEVERITIES, VERDICTS, Verdict, grade
 from bench.verdict_files import SUMMARY_LIMIT, write_files
 
 HEADER = {
@@ -35,17 +35,20 @@ HEADER = {
     "accuracy": [{"name": "relu", "difference": -0.012, "low": -0.02, "high": -0.004, "seeds": 3}],
 }  # fmt: skip
 BASE, HEAD = [1e-3, 1.02e-3, 0.98e-3], [1.1e-3, 1.12e-3, 1.08e-3]
-VERDICT_LIST = [
-    Verdict("same | <b>/step", "same", BASE, BASE, 1.0, 0.99, 1.01, 1.0),
-    Verdict("relu/step", "slower", BASE, HEAD, 1.1, 1.08, 1.12, 0.0004),
-    Verdict("tanh/step", "faster", HEAD, BASE, 0.91, 0.89, 0.93, 0.002),
-    Verdict("gelu/step", "unknown", BASE, HEAD, 1.1, 0.8, 1.5, 0.4, "the interval is wider than the tolerance"),
-    Verdict("gone/step", "missing", BASE, note="only the base has it"),
-    Verdict("fresh/step", "new", [], HEAD, note="only the head has it"),
-    Verdict("broke/step", "failed", BASE, note="killed \x00 by \ud800 signal 11 & <more>"),
-    Verdict("known/step", "accepted", BASE, HEAD, 1.1, 1.08, 1.12, 0.0004, "accepted until 2027-01-01"),
-    Verdict("single/step", "same", [1e-3], [1e-3], 1.0),
-]
+VERDICT_LIST = grade(
+    [
+        Verdict("same | <b>/step", "same", BASE, BASE, 1.0, 0.99, 1.01, 1.0),
+        Verdict("relu/step", "slower", BASE, HEAD, 1.1, 1.08, 1.12, 0.0004),
+        Verdict("tanh/step", "faster", HEAD, BASE, 0.91, 0.89, 0.93, 0.002),
+        Verdict("gelu/step", "unknown", BASE, HEAD, 1.1, 0.8, 1.5, 0.4, "the interval is wider than the tolerance"),
+        Verdict("gone/step", "missing", BASE, note="only the base has it"),
+        Verdict("fresh/step", "new", [], HEAD, note="only the head has it"),
+        Verdict("broke/step", "failed", BASE, note="killed \x00 by \ud800 signal 11 & <more>"),
+        Verdict("known/step", "accepted", BASE, HEAD, 1.1, 1.08, 1.12, 0.0004, "accepted until 2027-01-01"),
+        Verdict("single/step", "same", [1e-3], [1e-3], 1.0),
+    ],
+    SEVERITIES,
+)
 
 
 def test_every_verdict_is_in_the_list():
@@ -280,7 +283,7 @@ def test_a_processor_that_is_no_mapping_is_not_known(tmp_path, cpu):
     assert from_pytest_files([file], "x").place["cpu"] == ""
 
 
-@pytest.mark.parametrize("content", ["1" * 400, "[" * 100_000, '0.001, "mean": ' + "1" * 400])
+@pytest.mark.parametrize("content", ["1" * 400, "[" * 100_000, '0.001, "stddev": ' + "1" * 400])
 def test_a_number_or_a_depth_beyond_measure_is_one_line(tmp_path, content):
     with pytest.raises(FormatError) as caught:
         read_pytest_benchmark(plug_in_file(tmp_path / "x.json", median=content))

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.formats.numbers import format_effect, format_seconds, middle
-from bench.verdict import FASTER, SAME, Verdict, in_order
+from bench.verdict import FAILING, FASTER, SAME, Verdict, in_order
 
 COLUMNS = "| benchmark | base | head | change [95 % interval] | p | verdict |\n|---|--:|--:|--:|--:|---|"
 
@@ -47,6 +47,7 @@ def _accuracy(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     lines = ["", "| trial | accuracy, points [95 % interval] | seeds |", "|---|--:|--:|"]
     for row in rows:
         points = format_effect("+z.2f", *(100 * row[key] for key in ("difference", "low", "high")))
+        points += f" **{row['verdict']}**" if row.get("severity") in FAILING else ""
         lines.append(f"| {escape(row['name'])} | {points} | {row['seeds']} |")
     return lines
 

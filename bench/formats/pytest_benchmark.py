@@ -126,7 +126,13 @@ def write_pytest_benchmark(header: Mapping[str, Any], verdicts: Sequence[Verdict
                     "fullname": one.name,
                     "params": None,
                     "param": None,
-                    "extra_info": {"verdict": one.verdict, "ratio": one.ratio, "low": one.low, "high": one.high},
+                    "extra_info": {
+                        "verdict": one.verdict,
+                        "severity": one.severity,
+                        "ratio": one.ratio,
+                        "low": one.low,
+                        "high": one.high,
+                    },
                     "options": {"disable_gc": True, "timer": "perf_counter", "warmup": True},
                     "stats": describe(seconds),
                 }

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.formats.numbers import format_effect, format_seconds, middle
-from bench.verdict import Verdict, in_order
+from bench.verdict import FAILING, Verdict, in_order
 
 COLUMNS = ("benchmark", "base", "head", "change [95 % interval]", "p", "verdict")
 
@@ -30,7 +30,8 @@ def write_text(header: Mapping[str, Any], verdicts: Sequence[Verdict]) -> str:
     accuracy = [
         (
             row["name"],
-            format_effect("+z.2f", *(100 * row[key] for key in ("difference", "low", "high"))),
+            format_effect("+z.2f", *(100 * row[key] for key in ("difference", "low", "high")))
+            + (f" {row['verdict']}" if row.get("severity") in FAILING else ""),
             str(row["seeds"]),
         )
         for row in header.get("accuracy") or []
