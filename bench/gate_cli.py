@@ -22,6 +22,7 @@ from bench.verdict_files import (
     JunitFile,
     MarkdownFile,
     PytestBenchmarkFile,
+    check_files,
     write_file,
 )
 
@@ -90,6 +91,11 @@ def gate(
     from bench.progress import TerminalWatcher
     from lenet.files import data_root as find_data_root
 
+    files = {
+        "json": json_, "markdown": markdown, "junit": junit, "github_action_benchmark": github_action_benchmark,
+        "bencher": bencher, "pytest_benchmark": pytest_benchmark,
+    }  # fmt: skip
+    check_files(files)  # now, and not after minutes of measuring
     given = {
         "alpha": alpha, "floor": floor, "tolerance": tolerance, "screen_pairs": screen_pairs,
         "confirm_pairs": confirm_pairs, "extend_pairs": extend_pairs, "alternations": alternations,
@@ -114,10 +120,6 @@ def gate(
     if self_test:
         print("\n".join(lines))
         sys.exit(0 if right else 3)
-    files = {
-        "json": json_, "markdown": markdown, "junit": junit, "github_action_benchmark": github_action_benchmark,
-        "bencher": bencher, "pytest_benchmark": pytest_benchmark,
-    }  # fmt: skip
     finish(done, folder, files)
 
 
@@ -138,6 +140,7 @@ def analyse(
         "json": json_, "markdown": markdown, "junit": junit, "github_action_benchmark": github_action_benchmark,
         "bencher": bencher, "pytest_benchmark": pytest_benchmark,
     }  # fmt: skip
+    check_files(files)
     finish(read_gate(file), None, files)
 
 

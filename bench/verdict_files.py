@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.record import RecordError, write_whole
+from bench.record import RecordError, replaced_file, write_whole
 
 if TYPE_CHECKING:
     from bench.verdict import Verdict
@@ -47,8 +47,9 @@ def write_files(header: Mapping[str, Any], verdicts: Sequence[Verdict], files: M
     - `files`: a path, `-` or None for `json`, `markdown`, `junit`, `github_action_benchmark`, `bencher`,
       `pytest_benchmark`. With the last, `out.json` holds the head and `out-base.json` the base.
 
-    Raises `RecordError`.
+    Raises `RecordError`; where `check_files` does, before anything is written.
     """
+    check_files(files)
     from bench.formats.bencher import write_bencher
     from bench.formats.github_action import write_github_action_benchmark
     from bench.formats.junit import write_junit
@@ -67,12 +68,35 @@ def write_files(header: Mapping[str, Any], verdicts: Sequence[Verdict], files: M
     for name, path in files.items():
         if path is not None:
             write_file(path, writers[name](header, verdicts))
-    path = files.get("pytest_benchmark")
-    if path is not None and str(path) != "-":
-        base = path.with_name(f"{path.stem}-base{path.suffix}")
+    if base := _base_file(files.get("pytest_benchmark")):
         write_file(base, write_pytest_benchmark(header, verdicts, side="base"))
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
         _append(Path(summary), write_markdown(header, verdicts))
+
+
+def check_files(files: Mapping[str, Path | None]) -> None:
+    """Refuses a folder, and two options that name one file: the second would replace what the first wrote. To what is
+    not replaced (`-`, a pipe, a device) both are written, one after the other. Raises `RecordError`.
+    """
+    named = [(name, path) for name, path in files.items() if path is not None]
+    if base := _base_file(files.get("pytest_benchmark")):
+        named.append(("pytest_benchmark", base))
+    options: dict[Path, str] = {}
+    for name, path in named:
+        target = None if path == STANDARD_OUTPUT else replaced_file(path)
+        if target is None:
+            continue
+        option = "--" + name.replace("_", "-")
+        if target in options:
+            raise RecordError(f"{path}: {options[target]} and {option} both write it; give each a file of its own")
+        options[target] = option
+
+
+def _base_file(path: Path | None) -> Path | None:
+    """Where the base goes beside the head's file; nowhere if the head's is not a file, as `-` and /dev/null are not."""
+    if path is None or path == STANDARD_OUTPUT or replaced_file(path) is None:
+        return None
+    return path.with_name(f"{path.stem}-base{path.suffix}")
 
 
 def write_file(path: Path, text: str) -> None:

@@ -5,6 +5,7 @@ import itertools
 import json
 import math
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -406,3 +407,62 @@ def test_a_folder_that_cannot_be_written_is_said(make, results, tmp_path):
     done = run_command("compare", "gate", "gate", "--results", results, "--junit", "no/such/x.xml", cwd=tmp_path)
     assert done.returncode == 2
     assert "no/such/x.xml: cannot be written" in done.stderr
+
+
+def compare_into(results, tmp_path, *options):
+    return run_command("compare", "gate", "gate", "--results", results, *options, cwd=tmp_path)
+
+
+def test_a_folder_as_a_file_is_refused_and_nothing_is_left(make, results, tmp_path):
+    make("a")
+    (tmp_path / "folder").mkdir()
+    done = compare_into(results, tmp_path, "--json", "out.json", "--junit", "folder")
+    assert (done.returncode, done.stderr) == (2, "lenet-bench: folder: is a folder; name a file\n")
+    assert sorted(path.name for path in tmp_path.iterdir() if path != results) == ["folder"]
+
+
+@pytest.mark.parametrize(
+    ("options", "both"),
+    [
+        (["--json", "out", "--junit", "out"], "--json and --junit both"),
+        (["--json", "out", "--junit", "link"], "--json and --junit both"),
+        (["--pytest-benchmark", "x.json", "--bencher", "./x-base.json"], "--bencher and --pytest-benchmark both"),
+    ],
+)
+def test_two_options_with_one_file_are_refused(make, results, tmp_path, options, both):
+    make("a")
+    (tmp_path / "link").symlink_to("out")
+    done = compare_into(results, tmp_path, *options)
+    assert done.returncode == 2
+    assert both in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert sorted(path.name for path in tmp_path.iterdir() if path != results) == ["link"]
+
+
+def test_two_options_may_share_what_is_not_replaced(make, results, tmp_path):
+    make("a")
+    done = compare_into(results, tmp_path, "--markdown", "-", "--junit", "-")
+    assert done.returncode == 0
+    assert "<testsuite" in done.stdout.partition("| ")[2]
+
+
+def test_a_gate_refuses_its_files_before_it_measures(tmp_path):
+    done = run_command("gate", "--json", "out", "--junit", "out", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == "lenet-bench: out: --json and --junit both write it; give each a file of its own\n"
+
+
+def test_a_device_stays_a_device(make, results, tmp_path):
+    if os.geteuid() != 0:
+        pytest.skip("only root may make a device")
+    make("a")
+    device = tmp_path / "device"
+    try:
+        os.mknod(device, 0o666 | stat.S_IFCHR, os.makedev(1, 3))  # as /dev/null is one
+        device.write_text("")
+    except PermissionError as error:
+        pytest.skip(f"no devices in here ({error.strerror})")
+    done = compare_into(results, tmp_path, "--json", device, "--junit", device, "--pytest-benchmark", device)
+    assert done.returncode == 0
+    assert device.is_char_device()
+    assert [path for path in tmp_path.iterdir() if path != results] == [device]
