@@ -6,6 +6,7 @@ What was asked is written whole into `experiment.json`, so that a run can be res
 from __future__ import annotations
 
 import contextlib
+import itertools
 import shlex
 import shutil
 import time
@@ -94,15 +95,18 @@ def start_run(
 
 
 def _make_folder(parent: Path, started_s: float) -> Path:
-    """A new folder named for the time. Raises `RecordError`."""
-    stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(started_s))
-    folder = parent / stamp
-    try:
-        folder.mkdir(parents=True)
-    except FileExistsError as error:
-        raise RecordError(f"{folder}: is there already; resume it with --resume") from error
-    except OSError as error:
-        raise RecordError(f"{folder}: cannot be made ({error.strerror}); choose another with --results") from error
+    """A new folder named for the time in UTC, and numbered if others began in the same second. Raises `RecordError`."""
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(started_s))
+    for number in itertools.count(1):
+        folder = parent / (stamp if number == 1 else f"{stamp}-{number}")
+        try:
+            folder.mkdir(parents=True)
+            break
+        except FileExistsError as error:
+            if not parent.is_dir():
+                raise RecordError(f"{folder}: cannot be made ({error.strerror})") from error
+        except OSError as error:
+            raise RecordError(f"{folder}: cannot be made ({error.strerror}); choose another with --results") from error
     return folder
 
 

@@ -455,6 +455,15 @@ def test_a_resume_without_its_data_removes_nothing(cli):
     assert cli.folders() == [folder]
 
 
+def test_sweeps_started_at_once_take_folders_of_their_own(cli):
+    (cli.folder / "none.toml").write_text('seeds = 1\n[base]\ndata = "synthetic"\n[timing]\nenabled = false\n')
+    processes = [cli.start("run", "none.toml", "--no-track") for _ in range(4)]
+    for process in processes:
+        _, err = process.communicate(timeout=240)
+        assert process.returncode == 0, err
+    assert len(cli.folders()) == 4
+
+
 def test_what_is_to_do_is_read_under_the_lock(cli):
     """A sweep that waits before its first trial, here for its reader, is resumed by another process: one runs it."""
     (cli.folder / "long.toml").write_text(
