@@ -10,6 +10,7 @@ again).
 
 from __future__ import annotations
 
+import calendar
 import contextlib
 import dataclasses
 import errno
@@ -21,6 +22,7 @@ import re
 import secrets
 import stat
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -435,9 +437,40 @@ class Run:
         return list(self.each())
 
 
-def all_runs(results: Path) -> list[Path]:
-    """The folders of all runs, oldest first."""
-    return sorted((file.parent for file in results.glob("*/*/experiment.json")), key=lambda path: path.name)
+REFERENCE = "reference"  # the folder under results/ whose runs are part of the repository
+
+
+def all_runs(results: Path, experiment: str = "*") -> list[Path]:
+    """The folders of all runs, or of one experiment's, oldest first; those of the repository are not among them.
+
+    **Arguments:**
+
+    - `results`: the folder under which runs are kept.
+    - `experiment`: the name of one; "*" for all.
+    """
+    pattern = "*" if experiment == "*" else glob.escape(experiment)
+    folders = [file.parent for file in results.glob(f"{pattern}/*/experiment.json")]
+    return sorted((path for path in folders if path.parent.name != REFERENCE), key=lambda path: (began_s(path), path))
+
+
+def reference_runs(results: Path) -> list[Path]:
+    """The folders of the runs that are part of the repository, by name."""
+    return sorted(file.parent for file in results.glob(f"{REFERENCE}/*/experiment.json"))
+
+
+def began_s(folder: Path) -> float:
+    """When a run began, in seconds since the epoch: as it says, else as its folder is named, else by its file's time.
+
+    The names' time zone is not known: before they were in UTC they were in local time.
+    """
+    file = folder / "experiment.json"
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        return float(orjson.loads(file.read_bytes())["started_s"])
+    with contextlib.suppress(ValueError):
+        return float(calendar.timegm(time.strptime(folder.name[:15], "%Y%m%d-%H%M%S")))
+    with contextlib.suppress(OSError):
+        return file.stat().st_mtime
+    return 0.0
 
 
 def find_run(results: Path, name: str) -> Path:
@@ -450,11 +483,12 @@ def find_run(results: Path, name: str) -> Path:
         for path in (Path(name), results / name):
             if (path / "experiment.json").is_file():
                 return path
-        if name.strip("/. ") and not Path(name).is_absolute():
-            pattern = "*/*" if name == "latest" else f"{glob.escape(name)}/*"
-            found = sorted(results.glob(f"{pattern}/experiment.json"), key=lambda path: path.parent.name)
-    if not found:
-        raise RecordError(
-            f"{name}: no such run, neither as a folder nor under {results}; `lenet-bench runs` lists them"
-        )
-    return found[-1].parent
+        if name == "latest":
+            found = all_runs(results)
+        elif name.strip("/. ") and not Path(name).is_absolute():
+            found = all_runs(results, name)
+    if found:
+        return found[-1]
+    if name == "latest":
+        raise RecordError(f"latest: no such run, {results} holds none yet; make one with: lenet-bench run FILE")
+    raise RecordError(f"{name}: no such run, neither as a folder nor under {results}; `lenet-bench runs` lists them")

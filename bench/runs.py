@@ -19,7 +19,7 @@ from bench import machine
 from bench.errors import BadInputError, BusyError, RecordError
 from bench.experiment import Experiment, ExperimentError, check, override, read_file
 from bench.launch import ask as ask_worker
-from bench.record import Run, all_runs, find_run
+from bench.record import Run, all_runs, find_run, reference_runs
 from bench.runner import lock
 from lenet.variant import CHOICES
 
@@ -147,8 +147,8 @@ def _hold_unfinished(experiment: Experiment, results: Path) -> Iterator[Run | No
     """
     with contextlib.ExitStack() as held:
         run = None
-        with contextlib.suppress(RecordError, BusyError, BadInputError):
-            folder = find_run(results, experiment.name)
+        with contextlib.suppress(IndexError, RecordError, BusyError, BadInputError):
+            folder = all_runs(results, experiment.name)[-1]
             held.enter_context(_hold(folder))
             found = Run.open(folder)
             run = found if _is_unfinished(found, experiment) else None
@@ -164,9 +164,9 @@ def _is_unfinished(run: Run, experiment: Experiment) -> bool:
 
 
 def list_runs(results: Path) -> list[str]:
-    """One line a run, newest last: folder, trials by status."""
+    """One line a run, newest last, after those of the repository: folder, trials by status."""
     lines = []
-    for path in all_runs(results):
+    for path in [*reference_runs(results), *all_runs(results)]:
         try:
             run = Run.open(path)
             counts = [record.status for record in run.each()]

@@ -236,6 +236,19 @@ def test_runs_are_listed_newest_last(results, call):
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+def test_a_clone_without_runs_of_its_own_has_no_latest(tmp_path, call):
+    """`baseline check` held the committed runs against themselves there, and passed."""
+    sweep(tmp_path / "reference" / "mnist")
+    for arguments in (["baseline", "save"], ["baseline", "check"], ["table", "latest"]):
+        done = call(*arguments, "--results", tmp_path)
+        assert done.returncode == 2, arguments
+        assert "latest: no such run" in one_line(done.stderr)
+    done = call("sync", "--results", tmp_path)
+    assert (done.returncode, done.stdout) == (0, f"no runs under {tmp_path}\n")
+    assert "reference/mnist  2 ok" in call("runs", "--results", tmp_path).stdout
+    assert call("table", "reference/mnist", "--results", tmp_path).returncode == 0
+
+
 def test_the_forms_of_a_table(results, call):
     def table(*arguments):
         done = call("table", "made", "--results", results, *arguments)

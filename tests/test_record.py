@@ -1,6 +1,7 @@
 """Records: what is written comes back, a torn line is dropped, damage is refused, a full disk loses nothing."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -8,7 +9,7 @@ import textwrap
 
 import pytest
 
-from bench.record import Journal, Record, RecordError, Run, SeedResult, Timing, find_run
+from bench.record import Journal, Record, RecordError, Run, SeedResult, Timing, all_runs, find_run, reference_runs
 from bench.trial import Trial
 
 
@@ -21,10 +22,10 @@ def make_record(name="a", status="ok", **changes):
     )  # fmt: skip
 
 
-def make_run(path):
+def make_run(path, **description):
     trial = Trial.from_knobs({"activation": "tanh"})
     trials = [{"key": "other", "name": "b", "trial": {}}, {"key": trial.key, "name": "a", "trial": trial.to_dict()}]
-    return Run.create(path, {"name": "x", "uid": "u", "trials": trials}, {"id": "m"})
+    return Run.create(path, {"name": "x", "uid": "u", "trials": trials} | description, {"id": "m"})
 
 
 def test_a_record_comes_back_as_it_was(tmp_path):
@@ -164,6 +165,30 @@ def test_runs_are_found_by_what_a_person_types(tmp_path):
     for missing in ("nothing", "", "..", "quick/1999"):
         with pytest.raises(RecordError, match="no such run"):
             find_run(tmp_path, missing)
+
+
+def test_the_newest_run_is_the_one_that_began_last(tmp_path):
+    """Whatever its folder is called: stamps of several time zones, and runs of before there was a time in them."""
+    make_run(tmp_path / "quick" / "20260102-090000", started_s=1_767_312_000.0)
+    make_run(tmp_path / "quick" / "20260101-160000", started_s=1_767_312_001.0)
+    make_run(tmp_path / "quick" / "20250101-000000")
+    os.utime(make_run(tmp_path / "made" / "by hand").path / "experiment.json", (1.0, 1.0))
+    (make_run(tmp_path / "quick" / "20240101-000000").path / "experiment.json").write_text("damaged")
+    order = ["by hand", "20240101-000000", "20250101-000000", "20260102-090000", "20260101-160000"]
+    assert [path.name for path in all_runs(tmp_path)] == order
+    assert find_run(tmp_path, "latest").name == find_run(tmp_path, "quick").name == "20260101-160000"
+
+
+def test_the_runs_of_the_repository_are_never_the_newest(tmp_path):
+    make_run(tmp_path / "reference" / "mnist", started_s=2e9)
+    assert all_runs(tmp_path) == []
+    for name in ("latest", "reference", "mnist"):
+        with pytest.raises(RecordError, match="no such run"):
+            find_run(tmp_path, name)
+    make_run(tmp_path / "quick" / "20260101-000000", started_s=1e9)
+    assert find_run(tmp_path, "latest").parent.name == "quick"
+    assert find_run(tmp_path, "reference/mnist") == reference_runs(tmp_path)[0] == tmp_path / "reference" / "mnist"
+    assert find_run(tmp_path / "reference", "mnist") == tmp_path / "reference" / "mnist"
 
 
 def test_json_is_plain(tmp_path):
