@@ -14,7 +14,6 @@ from torch import nn
 from bench.trial import Trial
 from lenet.architectures import ARCHITECTURES
 from lenet.classic import C3_OF_1998, H2_OF_1989, H3_OF_1990, NETWORKS, read_bitmaps
-from lenet.layers import LocalConv2d, PartialConv2d
 from lenet.losses import LOSSES
 from lenet.networks import build, count
 from lenet.variant import LOSSES as LOSSES_OF
@@ -136,26 +135,6 @@ def test_bitmaps_are_ten_different_codes_of_one_size():
     assert {value for code in codes for value in code} == {1.0, -1.0}
     distances = [sum(a != b for a, b in zip(x, y, strict=True)) for x, y in itertools.combinations(codes, 2)]
     assert min(distances) >= 10
-
-
-def test_a_partial_convolution_is_a_full_one_with_zeros():
-    layer = PartialConv2d(3, [[0, 2], [1]], 3, stride=2)
-    with torch.no_grad():
-        layer.weight.normal_()
-        layer.bias.normal_()
-    full = torch.zeros(2, 3, 3, 3)
-    full[0, 0], full[0, 2], full[1, 1] = layer.weight
-    images = torch.randn(4, 3, 9, 9)
-    torch.testing.assert_close(layer(images), nn.functional.conv2d(images, full, layer.bias, 2))
-
-
-def test_a_local_convolution_with_equal_windows_is_a_shared_one():
-    layer = LocalConv2d(2, 3, 5, 2, 4)
-    kernel = torch.randn(3, 2, 5, 5)
-    with torch.no_grad():
-        layer.weight.copy_(kernel.flatten(1)[:, None].expand(3, 16, 50))
-    images = torch.randn(2, 2, 11, 11)
-    torch.testing.assert_close(layer(images), nn.functional.conv2d(images, kernel, stride=2))
 
 
 def test_windows_beyond_the_edge_see_background():

@@ -124,3 +124,38 @@ def test_a_user_adds_an_activation_and_a_pooling(registries: None) -> None:
 def test_a_name_is_given_once(decorate: Callable[[object], object], registries: None) -> None:
     with pytest.raises(ChoiceError, match="is taken already"):
         decorate(nn.Identity)
+
+
+def test_a_partial_convolution_is_a_full_one_with_zeros() -> None:
+    layer = layers.PartialConv2d(3, [[0, 2], [1]], 3, stride=2)
+    with torch.no_grad():
+        layer.weight.normal_()
+        layer.bias.normal_()
+    full = torch.zeros(2, 3, 3, 3)
+    full[0, 0], full[0, 2], full[1, 1] = layer.weight
+    images = torch.randn(4, 3, 9, 9)
+    torch.testing.assert_close(layer(images), nn.functional.conv2d(images, full, layer.bias, 2))
+
+
+def test_a_local_convolution_with_equal_windows_is_a_shared_one() -> None:
+    layer = layers.LocalConv2d(2, 3, 5, 2, 4)
+    kernel = torch.randn(3, 2, 5, 5)
+    with torch.no_grad():
+        layer.weight.copy_(kernel.flatten(1)[:, None].expand(3, 16, 50))
+    images = torch.randn(2, 2, 11, 11)
+    torch.testing.assert_close(layer(images), nn.functional.conv2d(images, kernel, stride=2))
+
+
+def test_a_unit_bias_is_one_of_each_unit() -> None:
+    layer = layers.UnitBias(2, 3, 3)
+    with torch.no_grad():
+        layer.bias.copy_(torch.arange(18.0).reshape(2, 3, 3))
+    assert layer(torch.zeros(5, 2, 3, 3))[4].flatten().tolist() == list(range(18))
+
+
+def test_squared_distances_are_negative_and_exact_near_a_centre() -> None:
+    centres = torch.tensor([[1.0, -1.0], [0.0, 2.0]])
+    points = torch.tensor([[1.0, 2.0], [1e-4, 2.0]])
+    scores = layers.SquaredDistance(centres)(points)
+    np.testing.assert_allclose(scores.numpy(), [[-9.0, -1.0], [-((1 - 1e-4) ** 2) - 9.0, -1e-8]], rtol=1e-5)
+    assert list(layers.SquaredDistance(centres).parameters()) == []
