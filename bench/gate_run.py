@@ -15,13 +15,15 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter, ValidationError
 
 from bench import machine
 from bench.experiment import Experiment, read_experiment
 from bench.gate import Decision, decide, run_gate
 from bench.gate_accuracy import run_trainings
-from bench.gate_settings import GateError, Settings, check_seeds, fits, read_settings
+from bench.gate_settings import GateError, Settings, check_seeds, check_value, fits, read_settings
 from bench.instructions import check_valgrind, choose, count_instructions
 from bench.launch import LaunchError
 from bench.pairs import Benchmark, Pair, PairSource, Suite, TrialSuite
@@ -107,9 +109,60 @@ def read_gate(path: Path) -> Gate:
         values.pop("decision", None)  # made anew
         if missing := ABOUT - values["about"].keys():
             raise GateError(f"{file}: not a gate's file (about: without {', '.join(sorted(missing))})")
-        return Gate(settings=settings, pairs=pairs, **values)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        gate = Gate(settings=settings, pairs=pairs, **values)
+        _check(gate)
+        return gate
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise GateError(f"{file}: not a gate's file ({where}: {first['msg']})") from error
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise GateError(f"{file}: not a gate's file ({' '.join(str(error).split())})") from error
+
+
+@dataclass(frozen=True)
+class _Training:
+    name: str
+    seed: int
+    accuracy: Annotated[float, Field(ge=0, le=1)] | None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class _About:
+    base: str
+    head: str
+    dirty: bool
+    machine: dict[str, Any]
+    started_s: Annotated[float, Field(ge=0, lt=1e11)]
+    seconds: Annotated[float, Field(ge=0, lt=1e11)]
+    notes: list[str]
+    benchmarks: list[Benchmark]
+    pytest: str = ""
+    instructions: list[dict[str, Any]] = field(default_factory=list)
+
+
+def _check(gate: Gate) -> None:
+    """Raises a `ValueError` for a gate whose values could not have been measured: a damaged file fails here, in one
+    line, instead of somewhere in the decision.
+    """
+    plain = dataclasses.asdict(gate)
+    for name, value in plain["settings"].items():
+        if name != "accepted":
+            check_value(name, value)
+    for kind, values in (
+        (Settings, plain["settings"]), (list[Pair], plain["pairs"]), (list[str], gate.base_names),
+        (list[str], gate.head_names), (dict[str, list[_Training]], gate.trained), (_About, gate.about),
+    ):  # fmt: skip
+        TypeAdapter(kind).validate_python(values)
+    for pair in gate.pairs:
+        if pair.failed.keys() != {"base", "head"}:
+            raise ValueError("a pair's failures are of base and head")
+        for name, blocks in pair.blocks.items():
+            if not (1 <= pair.iterations[name] < 1e15) or any(
+                len(block) < 2 or not all(1e-15 < seconds < 1e9 for seconds in block[:2]) for block in blocks
+            ):
+                raise ValueError(f"pair {pair.number}: {name}: not times of both sides, in seconds")
 
 
 def execute(request: Request, watcher: Watcher) -> tuple[Path, Gate]:

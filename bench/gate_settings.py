@@ -121,7 +121,7 @@ def read_settings(tree: Path, changes: Mapping[str, Any]) -> tuple[Settings, lis
     values = {**values}
     accepted, notes = _read_accepted(values.pop("accepted", []))
     for name, value in (values := {**values, **changes}).items():
-        _check_value(name, value)
+        check_value(name, value)
     return Settings(**{**values, "accepted": accepted}), notes
 
 
@@ -149,7 +149,8 @@ def _read_accepted(entries: Any) -> tuple[dict[str, str], list[str]]:
     return accepted, notes
 
 
-def _check_value(name: str, value: Any) -> None:
+def check_value(name: str, value: Any) -> None:
+    """Raises `GateError` for a setting that is not there, or not of its kind."""
     kinds = {one.name: one.type for one in dataclasses.fields(Settings) if one.name != "accepted"}
     if name not in kinds:
         raise GateError(f"{TABLE}: unknown key '{name}'; {nearest(name, [*kinds, 'accepted'])}")

@@ -64,7 +64,7 @@ HOMES = {
         "bench.effects", "bench.page", "bench.plots", "bench.products", "bench.report", "bench.side", "bench.table",
     },
     "scipy": {"bench.log_time", "bench.statistics"},
-    "pydantic": {"bench.experiment"},
+    "pydantic": {"bench.experiment", "bench.gate_run"},
     "pytest": {"bench.pytest_worker"},
     "typer": {"bench.tracking_cli", "bench.cli", "bench.compare_cli", "bench.gate_cli", "bench.verdict_files"},
     "rich": {"bench.cli", "bench.gate_cli", "bench.history", "bench.progress", "bench.report"},

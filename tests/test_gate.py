@@ -2,7 +2,9 @@
 
 import dataclasses
 import datetime
+import json
 import math
+import random
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from scripted_pairs import BENCHMARKS, NAMES, NOISES, Scripted, drifting, make_p
 
 from bench.gate import NO_VERDICT, PASS, REGRESSION, decide, run_gate
 from bench.gate_accuracy import judge_accuracies, run_trainings
+from bench.gate_report import make_header, write_gate_json
 from bench.gate_run import Gate, read_gate
 from bench.gate_settings import GateError, Settings, check_seeds, check_settings, read_settings
 from bench.pairs import CONTROL
@@ -280,6 +283,36 @@ def test_a_file_that_is_no_gates_is_refused_in_one_line(tmp_path, text):
         read_gate(tmp_path)
     assert "\n" not in str(caught.value)
     assert "gate.json" in str(caught.value)
+
+
+def places(value, path=()):
+    """Every place in nested JSON."""
+    yield path
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        yield from places(inner, (*path, key))
+
+
+def test_a_damaged_file_is_refused_in_one_line_or_still_decides(tmp_path):
+    """One value of a good file replaced by anything: never another error, neither in reading nor in deciding."""
+    pairs = [make_pair("screen", n, {VICTIM: 0.0, "control": 0.0}, {"base": {"x": "broke"}}) for n in range(2)]
+    trained = {side: [entry("one", seed, 0.9) for seed in range(2)] for side in ("base", "head")}
+    stored = Gate(Settings(), [VICTIM], [VICTIM], pairs, trained, ABOUT).to_dict()
+    draw = random.Random(3)
+    for place in places(json.loads(json.dumps(stored))):
+        if place:
+            for wrong in draw.sample([None, 3, -1.5, "text", [], {}, [[1]], {"a": 1}, 10**400, 0, True], 4):
+                damaged = json.loads(json.dumps(stored))
+                inner = damaged
+                for key in place[:-1]:
+                    inner = inner[key]
+                inner[place[-1]] = wrong
+                (tmp_path / "gate.json").write_text(json.dumps(damaged))
+                try:
+                    read = read_gate(tmp_path)
+                except GateError:
+                    continue
+                write_gate_json(read, decision := read.decide())
+                make_header(read, decision)
 
 
 # ---- accuracies --------------------------------------------------------------------------------------------------
