@@ -62,7 +62,7 @@ class Limits(_Checked):
 
 
 class _File(_Checked):
-    name: str = ""
+    name: str | None = None
     question: str = ""
     expect: str = ""
     seeds: int = Field(default=3, ge=1)
@@ -196,9 +196,26 @@ def check(content: Mapping[str, Any], path: Path | None = None) -> Experiment:
         place = ".".join(str(part) for part in first["loc"])
         raise ExperimentError(f"{where}{place}: {first['input']!r}: {first['msg'].lower()}") from error
     try:
+        if file.name is not None:
+            check_name(file.name)
         return _unfold(file, path)
     except ChoiceError as error:
         raise ExperimentError(f"{where}{error}") from error
+
+
+RESERVED = ("baselines", "gate", "latest", "mlartifacts", "mlflow.db", "reference")
+LONGEST_NAME_BYTES = 200  # a folder's name has at most 255
+
+
+def check_name(name: str) -> None:
+    """Whether an experiment's name can be a folder's under results/. Raises `ChoiceError`."""
+    shown = repr(name if len(name) <= 40 else name[:40] + "...")
+    if not name.strip() or name != name.strip() or name in (".", "..") or "/" in name or not name.isprintable():
+        raise ChoiceError(f"name: {shown} is not a folder's name; write one without '/', such as 'batch-sizes'")
+    if len(name.encode()) > LONGEST_NAME_BYTES:
+        raise ChoiceError(f"name: {shown} has {len(name.encode())} bytes; write at most {LONGEST_NAME_BYTES}")
+    if name.casefold() in RESERVED:
+        raise ChoiceError(f"name: {shown} has a meaning of its own under results/; write another")
 
 
 def _place(key: str) -> str:
@@ -240,7 +257,7 @@ def _unfold(file: _File, path: Path | None) -> Experiment:
     if not trials:
         raise ChoiceError("no trial is left: the axes are empty or [[exclude]] removes every combination")
     return Experiment(
-        name=file.name or (path.stem if path else "experiment"),
+        name=file.name if file.name is not None else path.stem if path else "experiment",
         question=file.question,
         expect=file.expect,
         path=path,

@@ -17,11 +17,11 @@ from typing import Any
 
 from bench import machine
 from bench.errors import BadInputError, BusyError, RecordError
-from bench.experiment import Experiment, ExperimentError, check, override, read_file
+from bench.experiment import Experiment, ExperimentError, check, check_name, override, read_file
 from bench.launch import ask as ask_worker
 from bench.record import Run, all_runs, find_run, reference_runs
 from bench.runner import lock
-from lenet.variant import CHOICES
+from lenet.variant import CHOICES, ChoiceError
 
 Offer = Callable[[Path, int, int], bool]
 
@@ -60,6 +60,10 @@ def start_run(
     `RecordError`.
     """
     experiment, content = _read(file, settings)
+    try:
+        check_name(experiment.name)  # also one that comes from the file's own name, such as gate.toml
+    except ChoiceError as error:
+        raise ExperimentError(f"{file}: {error}") from error
     with _hold_unfinished(experiment, results) as unfinished:
         if unfinished is not None and ask(unfinished.path, sum(1 for _ in unfinished.each()), len(experiment.trials)):
             yield experiment, unfinished

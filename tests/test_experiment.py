@@ -48,6 +48,25 @@ def test_includes_alone_are_the_whole_experiment():
     ]
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["a/b", "../x", "/tmp/x", ".", "..", "", " ", "x ", "a\0b", "a\nb", "x" * 300, "é" * 150,
+     "gate", "Reference", "baselines", "latest", "mlflow.db", "mlartifacts"],
+)  # fmt: skip
+def test_a_name_that_cannot_be_a_folder_under_results_is_refused(name):
+    with pytest.raises(ExperimentError, match=r"^a\.toml: name: ") as error:
+        check({"name": name}, Path("a.toml"))
+    assert len(str(error.value).splitlines()) == 1
+    assert len(str(error.value)) < 200
+
+
+def test_a_name_may_be_anything_else_and_is_the_files_by_default():
+    for name in ("batch-sizes", "LeNet 5, ünïcode", "[b] & <i>", "gates", "x" * 200):
+        assert check({"name": name}, Path("a.toml")).name == name
+    assert check({}, Path("a.toml")).name == "a"
+    assert check({}, Path("gate.toml")).name == "gate"  # the gate's own file
+
+
 def test_a_bare_file_is_one_trial():
     experiment = check({})
     assert [named.name for named in experiment.trials] == ["base"]
