@@ -1,11 +1,13 @@
-"""Training from the first epoch to the last, and evaluation.
+"""Trains a network from the first epoch to the last, and evaluates it.
 
-A `TrainingStep`, a recipe and tensors resident on the device go in; a history, accuracies and seconds come out, and the
-network holds the weights of its best epoch. Nothing here reads files, prints or times single steps.
+`fit` drives a `TrainingStep` over data that is on its device. It returns the history, accuracies and seconds as a
+`Fit`, and leaves the network with the weights of its best epoch. Nothing here reads files, prints or times single
+steps.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -78,8 +80,7 @@ def fit(
     **Arguments:**
 
     - `step`: a fresh one, on the data's device. Its network ends with the best epoch's weights.
-    - `data`: resident on that device.
-    - `recipe`: batch size, length and schedule. The rest of it is in `step`.
+    - `data`: resident on that device. `recipe`: batch size, length and schedule; the rest of it is in `step`.
     - `seed`: what the order of the images is drawn from.
     - `on_epoch`: called with each entry of the history, outside both times.
 
@@ -92,54 +93,87 @@ def fit(
     generator = torch.Generator().manual_seed(seed + ORDER_STREAM)
     torch.manual_seed(seed + DROPOUT_STREAM)  # dropout can draw from torch's own generator only
     step.prepare(data.train.images[: recipe.batch_size], data.train.labels[: recipe.batch_size])
-    watched = data.validation if recipe.selection == "validation" else data.test
-    history: list[dict[str, Any]] = []
-    best: dict[str, Any] = {"epoch": 0, "accuracy": -1.0, "weights": {}}
-    updates, train_s, evaluate_s = 0, 0.0, 0.0
-    while updates < total:
-        started = step.clock()
-        last = min(updates + per_epoch, total)
-        train_loss = train_epoch(step, data.train, recipe, generator, range(updates, last), total)
-        trained = step.clock()
-        loss, accuracy = evaluate(step, watched)
-        held_back = watched is data.validation
-        entry = {
-            "epoch": len(history) + 1,
-            "updates": last,
-            "learning_rate": learning_rate(last - 1, total, recipe),
-            "train_loss": finite(train_loss.item()),
-            "validation_loss": finite(loss) if held_back else None,
-            "validation_accuracy": accuracy if held_back else None,
-        }
-        if not held_back:
-            entry["test_accuracy"] = accuracy
-        history.append(entry)
-        updates = last
-        diverged = entry["train_loss"] is None or finite(loss) is None
-        if held_back and not diverged and accuracy >= best["accuracy"]:
-            weights = {name: value.clone() for name, value in step.model.state_dict().items()}
-            best = {"epoch": entry["epoch"], "accuracy": accuracy, "weights": weights}
-        train_s += trained - started
-        evaluate_s += step.clock() - trained
+    progress = Progress()
+    for first in range(0, total, per_epoch):
+        updates = range(first, min(first + per_epoch, total))
+        diverged = run_epoch(step, data, recipe, generator, updates, total, progress)
         if on_epoch is not None:
-            on_epoch(entry)
+            on_epoch(progress.history[-1])
         if diverged:
-            reason = (
-                f"the loss was not finite within {last} updates (epoch {entry['epoch']}); try a lower learning_rate"
-            )
-            return Fit("failed", "diverged", reason, history, best["epoch"], train_s=train_s, evaluate_s=evaluate_s)
+            where = f"within {updates.stop} updates (epoch {len(progress.history)})"
+            return progress.end("failed", "diverged", f"the loss was not finite {where}; try a lower learning_rate")
     started = step.clock()
-    if best["weights"]:
-        step.model.load_state_dict(best["weights"])
+    if progress.best_weights:
+        step.model.load_state_dict(progress.best_weights)
+    graded = grade(step, data, recipe)
+    progress.evaluate_s += step.clock() - started
+    return dataclasses.replace(progress.end(), best_epoch=progress.best_epoch or len(progress.history), **graded)
+
+
+@dataclass
+class Progress:
+    """A training under way: what its `Fit` will say, and the weights of the best epoch so far."""
+
+    history: list[dict[str, Any]] = field(default_factory=list)
+    best_epoch: int = 0
+    best_accuracy: float = -1.0
+    best_weights: dict[str, Tensor] = field(default_factory=dict)
+    train_s: float = 0.0
+    evaluate_s: float = 0.0
+
+    def end(self, status: str = "ok", cause: str = "", reason: str = "") -> Fit:
+        """The `Fit` of a training that ends here, not yet tested."""
+        return Fit(
+            status, cause, reason, self.history, self.best_epoch, train_s=self.train_s, evaluate_s=self.evaluate_s
+        )
+
+
+def run_epoch(
+    step: TrainingStep, data: Data, recipe: Recipe, generator: torch.Generator,
+    updates: range, total: int, progress: Progress,
+) -> bool:  # fmt: skip
+    """Trains for one epoch, evaluates, and notes both in `progress`. Returns whether the training diverged.
+
+    **Arguments:**
+
+    - `updates`: the numbers of the epoch's updates, out of `total`, counted from 0.
+    """
+    held_back = recipe.selection == "validation"
+    started = step.clock()
+    train_loss = train_epoch(step, data.train, recipe, generator, updates, total)
+    trained = step.clock()
+    loss, accuracy = evaluate(step, data.validation if held_back else data.test)
+    epoch = len(progress.history) + 1
+    entry = {
+        "epoch": epoch,
+        "updates": updates.stop,
+        "learning_rate": learning_rate(updates.stop - 1, total, recipe),
+        "train_loss": finite(train_loss.item()),
+        "validation_loss": finite(loss) if held_back else None,
+        "validation_accuracy": accuracy if held_back else None,
+    }
+    if not held_back:
+        entry["test_accuracy"] = accuracy
+    progress.history.append(entry)
+    diverged = entry["train_loss"] is None or finite(loss) is None
+    if held_back and not diverged and accuracy >= progress.best_accuracy:
+        progress.best_epoch, progress.best_accuracy = epoch, accuracy
+        progress.best_weights = {name: value.clone() for name, value in step.model.state_dict().items()}
+    progress.train_s += trained - started
+    progress.evaluate_s += step.clock() - trained
+    return diverged
+
+
+def grade(step: TrainingStep, data: Data, recipe: Recipe) -> dict[str, Any]:
+    """What a `Fit` says of the network as it is now: `test_accuracy`, `test_loss`, `train_accuracy`, `rejection`."""
     scores = infer(step, data.test)
     test_loss, test_accuracy = measure(scores, data.test, recipe)
-    train_accuracy = evaluate(step, data.train)[1] if watched is data.test else None
-    rejection = rank_errors(scores, data.test.labels)
-    evaluate_s += step.clock() - started
-    return Fit(
-        "ok", "", "", history, best["epoch"] or len(history), test_accuracy, finite(test_loss), train_accuracy,
-        rejection, train_s, evaluate_s,
-    )  # fmt: skip
+    return {
+        "test_accuracy": test_accuracy,
+        "test_loss": finite(test_loss),
+        "train_accuracy": evaluate(step, data.train)[1] if recipe.selection == "last" else None,
+        "rejection": rank_errors(scores, data.test.labels),
+    }
 
 
 def train_epoch(
