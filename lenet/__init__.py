@@ -1,4 +1,7 @@
-"""LeNet and how it learns. `LeNet` is imported on first use, so that `lenet.variant` stays free of torch."""
+"""LeNet and its relatives: the networks by name, their data sets, and how they learn.
+
+`LeNet` is imported when it is first used, because it needs torch; importing `lenet` and `lenet.variant` does not.
+"""
 
 from typing import TYPE_CHECKING, Any
 

@@ -1,7 +1,7 @@
-"""The architectures by name: the knobs that each takes and their defaults, the input it needs, where it is from.
+"""The list of architectures: for each name the knobs that it takes and their defaults, its input and its source.
 
-Names only: no torch and no data. `lenet.variant` refuses what is not listed here; `lenet.networks` and `lenet.classic`
-build the networks, `lenet.baselines` the methods that are no networks.
+This module holds names and numbers only, so it imports no torch. `lenet.variant` refuses what is not listed here.
+`lenet.networks` and `lenet.classic` build the networks, `lenet.baselines` the methods that are no networks.
 """
 
 from __future__ import annotations

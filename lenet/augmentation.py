@@ -1,7 +1,7 @@
-"""Distortions of whole batches, on the device they are on.
+"""Random distortions of training images: shifts by a pixel, and the affine distortions of LeCun et al. 1998.
 
-Images and a generator go in; images of the same shape, each distorted by a draw of its own, come out. All draws are
-made on the CPU, so that a seed distorts alike on every device.
+Each function takes a whole batch, distorts every image by a draw of its own, and returns a batch of the same shape on
+the same device. The draws are made on the CPU, so that a seed distorts alike on every device.
 """
 
 from __future__ import annotations

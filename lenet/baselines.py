@@ -1,8 +1,8 @@
-"""The methods of the 1998 table that are no networks, by scikit-learn.
+"""The methods of the 1998 table that are no networks (nearest neighbours, support vectors, ...), by scikit-learn.
 
-A name and a data set go in; a `Fit` comes out, as of a network: accuracies, seconds, the places of the errors. There is
-no history, since nothing here learns in passes. What is not in scikit-learn (deslanting, tangent distance, boosting) is
-not here.
+`fit_baseline` fits one of them to a data set and tests it. It returns a `Fit`, as the training of a network does, with
+an empty history, since nothing here learns in passes. Methods that scikit-learn does not have (deslanting, tangent
+distance, boosting) are left out.
 """
 
 from __future__ import annotations

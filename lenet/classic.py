@@ -1,7 +1,7 @@
-"""The historic networks, 1989 to 1998, each a chain of layers.
+"""The historic networks, 1989 to 1998, and the few that later papers compared them with.
 
-A `Variant` and a generator go in; a network with its weights drawn comes out. Every network is an `nn.Sequential`, so
-that `lenet.sdlm` can carry second derivatives back through it. Where a paper leaves something open,
+`build_classic` builds the network of a `Variant` with its weights drawn. Every network is a chain of layers, an
+`nn.Sequential`, so that `lenet.sdlm` can carry second derivatives back through it. Where a paper leaves something open,
 `lenet.architectures` says what was chosen.
 """
 

@@ -1,7 +1,7 @@
 """Data sets as normalised tensors on a device, in fixed splits.
 
-A name goes in; training, validation and test images of the network's input size come out, resident on the device: no
-loader runs while a network learns. The rules, the same for every data set:
+`load` gives the training, validation and test images of a data set in the size that the network takes. All of them are
+on the device at once, so that no loader runs while a network learns. The rules are the same for every data set:
 
 - Validation images are carved from the training half by a fixed draw; the test half is left alone. Without
   validation, the images stay in the files' order.
@@ -9,8 +9,8 @@ loader runs while a network learns. The rules, the same for every data set:
   resized bilinearly, with antialiasing when shrinking (digits 8 to 32, USPS 16 to 32), as torch's `interpolate`.
   `digit16` first shrinks MNIST to 22 pixels, so that its digits' box of 20 becomes 16 as in USPS, and then adds
   whatever frame is missing.
-- Values: (x - mean) / deviation, a channel, both of the training split's pixels before resizing; or from -1
-  (background) to 1, or from -0.1 to 1.175 (LeCun et al. 1998, section III.A).
+- Values, `standard`: (x - mean) / deviation of each channel, both taken over the training split's pixels before
+  resizing. `signed`: from -1 (background) to 1. `lecun1998`: from -0.1 to 1.175 (LeCun et al. 1998, section III.A).
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ class Split:
 
 @dataclass(frozen=True)
 class Data:
-    """The three splits of a data set: to learn from, to choose by (empty without validation), to report on."""
+    """The three splits of a data set: `train` to learn from, `validation` to choose the best epoch by (empty if nothing
+    is held back), `test` to report on.
+    """
 
     train: Split
     validation: Split
@@ -83,9 +85,10 @@ def load(
 def load_arrays(
     name: str, root: Path | None = None, *, form: Form | None = None, input_size: int = 32, download: bool = False
 ) -> tuple[tuple[Array, Array], ...]:
-    """The arrays behind `load`: images and labels of train, validation and test. A second call returns the same arrays.
+    """The numpy arrays behind `load`: images and labels of train, validation and test, for the same arguments.
 
-    No torch operation and no thread: a process may call this before it forks, and its children share the memory.
+    It runs no torch operation and starts no thread, so that a process may call it before it forks; the children then
+    share the memory. A second call returns the same arrays.
     """
     return _load_arrays(name, data_root(root), form or Form(input_size), download)
 
@@ -94,18 +97,20 @@ def load_arrays(
 def _load_arrays(name: str, root: Path, form: Form, download: bool) -> tuple[tuple[Array, Array], ...]:
     raw = read(name, root, download=download, draw=form.draw)
     order = np.random.RandomState(VALIDATION_SEED).permutation(len(raw.train_images))
-    kept = DATA_SETS[name].validation if form.validation else 0
-    validation, train = np.sort(order[:kept]), np.sort(order[kept:])
-    learned = channels_first(raw.train_images[train])
-    mean, deviation = scale_of(learned, form.scaling)
+    held_back = DATA_SETS[name].validation if form.validation else 0
+    validation, train = np.sort(order[:held_back]), np.sort(order[held_back:])
+    train_images = channels_first(raw.train_images[train])
+    mean, deviation = scale_of(train_images, form.scaling)
     if form.fitting == "digit16" and raw.train_images.shape[1] == 28:
-        size = functools.partial(fit_digit, size=form.input_size)
+        resize = functools.partial(fit_digit, size=form.input_size)
     else:
-        size = functools.partial(fit_size, size=form.input_size, widest_frame=16 if form.fitting == "digit16" else None)
+        resize = functools.partial(
+            fit_size, size=form.input_size, widest_frame=16 if form.fitting == "digit16" else None
+        )
     return tuple(
-        (normalize(size(images), mean, deviation), labels)
+        (normalize(resize(images), mean, deviation), labels)
         for images, labels in (
-            (learned, raw.train_labels[train]),
+            (train_images, raw.train_labels[train]),
             (channels_first(raw.train_images[validation]), raw.train_labels[validation]),
             (channels_first(raw.test_images), raw.test_labels),
         )
@@ -118,9 +123,9 @@ def channels_first(images: Array) -> Array:
 
 
 def statistics(images: Array) -> tuple[Array, Array]:
-    """Mean and standard deviation of uint8 images (N, C, H, W), a channel, float64 (C,).
+    """Mean and standard deviation of each channel of uint8 images (N, C, H, W): two float64 arrays (C,).
 
-    From counts of the 256 values: exact, and the same on every machine.
+    They are computed from counts of the 256 values: exact, and the same on every machine.
     """
     values = np.arange(256)
     counts = np.stack([np.bincount(images[:, c].ravel(), minlength=256) for c in range(images.shape[1])])
@@ -139,7 +144,7 @@ def scale_of(images: Array, scaling: str) -> tuple[Array, Array]:
 
 
 def normalize(images: Array, mean: Array, deviation: Array) -> Array:
-    """Changes float32 images (N, C, H, W) in place to (x - mean) / deviation, a channel, and returns them."""
+    """Changes float32 images (N, C, H, W) in place to (x - mean) / deviation, channel by channel, and returns them."""
     images -= mean[:, None, None].astype(np.float32)
     images /= np.maximum(deviation, 1e-6)[:, None, None].astype(np.float32)  # a constant channel becomes zeros
     return images

@@ -1,8 +1,8 @@
-"""The data sets' files: where they lie, whether they are whole, and the images in them.
+"""Reads the files of the data sets: where they lie, whether they are whole, and the images and labels in them.
 
-A name and a folder go in; numpy arrays come out, or a `DataError` of one line. Nothing here computes with torch or
-starts a thread, so that a process that is going to fork can read first. Splits and normalisation are `lenet.data`'s
-matter.
+`read` returns the numpy arrays of a data set by name, or raises a `DataError` of one line that names the file. Nothing
+here computes with torch or starts a thread, so that a process that is going to fork can read first. `lenet.data` splits
+and normalises what is read.
 """
 
 from __future__ import annotations
@@ -155,7 +155,8 @@ def locate(name: str, root: Path, download: bool) -> list[Path]:
 def fetch(name: str, folder: Path) -> None:
     """Downloads a data set with torchvision. Raises `DataError` if that fails.
 
-    In a process of its own: torchvision's data set runs torch operations, and the caller may be about to fork.
+    It runs in a process of its own, because torchvision's data sets run torch operations and the caller may be about to
+    fork.
     """
     command = [sys.executable, "-m", "lenet.vision", name, str(folder)]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -216,10 +217,10 @@ def read_digits() -> Raw:
 
     scikit-learn is not imported: that takes about a second. Raises `DataError` if it is not installed.
     """
-    found = importlib.util.find_spec("sklearn")
-    if found is None or found.origin is None:
+    package = importlib.util.find_spec("sklearn")
+    if package is None or package.origin is None:
         raise DataError("digits: scikit-learn, which brings them, is not installed; try: pip install scikit-learn")
-    path = Path(found.origin).parent / "datasets" / "data" / "digits.csv.gz"
+    path = Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz"
     try:
         with gzip.open(path, "rt") as lines:
             table = np.loadtxt(lines, delimiter=",")

@@ -1,8 +1,8 @@
 """Layers: activations and poolings by name, and the layers that only the historic networks have.
 
-A name goes in; a factory of fresh modules comes out of `ACTIVATIONS` or `POOLINGS`. One decorated function adds
-another, and `lenet.variant` then accepts its name. This module builds layers; what their weights start from is
-`lenet.initialize`'s matter, and `lenet.classic`'s for the historic networks.
+`ACTIVATIONS` and `POOLINGS` map each name to a function that makes a fresh module. The decorators `activation` and
+`pooling` add a function under a new name, and `lenet.variant` then accepts that name. What the weights of a layer start
+from is decided by `lenet.initialize`.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ Activation = Callable[[], nn.Module]
 Pooling = Callable[[int], nn.Module]
 
 ACTIVATIONS: dict[str, Activation] = {}
-"""Factories of an activation, called without arguments."""
+"""Functions that make an activation, called without arguments."""
 
 POOLINGS: dict[str, Pooling] = {}
-"""Factories of a pooling, called with the number of channels. It halves height and width, rounded down."""
+"""Functions that make a pooling, called with the number of channels. It halves height and width, rounded down."""
 
 
 def register(registry: dict[str, Entry], knob: str, name: str) -> Callable[[Entry], Entry]:

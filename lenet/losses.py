@@ -1,7 +1,7 @@
-"""Losses by name: scores and labels in, a scalar out.
+"""Losses by name: functions of scores (N, classes) and labels int64 (N,) that return a scalar.
 
-Scores are what a network gives, (N, classes): logits, squashed outputs, or negative squared distances; the highest is
-the answer. Which loss goes with which output stands in `lenet.variant.LOSSES`.
+Scores are a network's outputs: logits, squashed outputs, or negative squared distances. The highest is the answer.
+`lenet.variant.LOSSES` says which losses go with which kind of output.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""LeNet in all its variants, and what it costs.
+"""LeNet in all its variants, and what a network costs.
 
-A `Variant` and a seed go in; a network with its weights filled comes out, and its parameters and multiply-accumulates
-layer by layer. Nothing here trains or times.
+`build` makes the network of a `Variant`, its weights drawn from a seed. `count` gives a network's parameters,
+multiply-accumulates and connections, layer by layer. Nothing here trains or times.
 """
 
 from __future__ import annotations
@@ -138,10 +138,10 @@ def count(model: nn.Module, input_shape: tuple[int, int, int]) -> dict[str, Any]
         costs[layer] = cost_of(layer, output)
         units[layer] = 0 if isinstance(layer, UnitBias) else output[0].numel()  # its units are the layer's before it
 
-    def has_own(part: nn.Module) -> bool:
+    def has_weights(part: nn.Module) -> bool:
         return isinstance(part, SquaredDistance) or any(True for _ in part.parameters(recurse=False))
 
-    parts = {name: part for name, part in model.named_modules() if has_own(part)}
+    parts = {name: part for name, part in model.named_modules() if has_weights(part)}
     hooks = [part.register_forward_hook(note) for part in parts.values()]
     training = model.training
     try:

@@ -1,7 +1,7 @@
-"""Which answers a network would rather not give: scores in, the places of its errors in order of sureness out.
+"""Where a network's errors stand among its answers, when these are ordered by how sure the network is.
 
-The places are all that the curve of error against rejected share needs, and for a good network they are few. What is
-made of them is `bench.statistics`' matter.
+A network that may reject its least sure answers makes fewer errors on the rest (LeCun et al. 1990). The places of the
+errors in that order are all that the curve of error against rejected share needs, and for a good network they are few.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The learning rate as a pure function of the update.
+"""Schedules of the learning rate by name: each gives the rate of an update from its number alone.
 
-An update's number, the number of updates and a recipe go in; the rate of that update comes out. No state, no torch.
+`learning_rate` gives the rate of one update of a recipe. There is no state and no torch.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Stochastic diagonal Levenberg-Marquardt (LeCun et al. 1998, section II.C and appendix C).
+"""Stochastic diagonal Levenberg-Marquardt, LeNet-5's optimiser (LeCun et al. 1998, section II.C and appendix C).
 
-A chain of layers and images go in; for each weight the mean second derivative of the loss comes out, and an optimiser
-that divides each weight's rate by it.
+`curvature` estimates for each weight the mean second derivative of the loss on some images. `SDLM` is gradient descent
+that divides each weight's learning rate by it.
 """
 
 from __future__ import annotations
@@ -105,17 +105,17 @@ def curvature(model: nn.Module, loss: str, images: Tensor, labels: Tensor) -> li
             layers, inputs = chain_of(model), [images]
             for layer in layers:
                 inputs.append(layer(inputs[-1]))
-            found: dict[Tensor, Tensor] = {}
+            by_parameter: dict[Tensor, Tensor] = {}
             if isinstance(layers[-1], SquaredDistance):
                 second = distance_curvature(loss, layers[-1].centres, inputs[-2], inputs[-1])
                 layers = layers[:-1]
             else:
                 second = score_curvature(loss, inputs[-1])
             for layer, entered in zip(reversed(layers), reversed(inputs[: len(layers)]), strict=True):
-                second = carry_back(layer, entered, second, found)
+                second = carry_back(layer, entered, second, by_parameter)
     finally:
         model.train(training)
-    return [found[parameter] / len(images) for parameter in model.parameters()]
+    return [by_parameter[parameter] / len(images) for parameter in model.parameters()]
 
 
 def score_curvature(loss: str, scores: Tensor) -> Tensor:
@@ -137,8 +137,8 @@ def distance_curvature(loss: str, centres: Tensor, features: Tensor, scores: Ten
     return 2 - 2 * p.sum(1, keepdim=True) + (p[:, :, None] * slopes.square()).sum(1) - mean.square()
 
 
-def carry_back(layer: nn.Module, entered: Tensor, second: Tensor, found: dict[Tensor, Tensor]) -> Tensor:
-    """One layer of the recursion: notes the sums for its weights in `found`, returns h of its input.
+def carry_back(layer: nn.Module, entered: Tensor, second: Tensor, by_parameter: dict[Tensor, Tensor]) -> Tensor:
+    """One layer of the recursion: adds the sums for its weights to `by_parameter`, returns h of its input.
 
     **Arguments:**
 
@@ -147,21 +147,21 @@ def carry_back(layer: nn.Module, entered: Tensor, second: Tensor, found: dict[Te
     if isinstance(layer, Subsampling):
         # Two layers in one: a sum with weights 1, then a coefficient a map.
         sums = F.avg_pool2d(entered, 2, divisor_override=1)
-        found[layer.weight] = (sums.square() * second).sum((0, 2, 3))
-        found[layer.bias] = second.sum((0, 2, 3))
+        by_parameter[layer.weight] = (sums.square() * second).sum((0, 2, 3))
+        by_parameter[layer.bias] = second.sum((0, 2, 3))
         weighted = second * layer.weight.square()[:, None, None]
         return reverse(lambda x: F.avg_pool2d(x, 2, divisor_override=1), entered, weighted)
     if isinstance(layer, Bilinear):
         # A layer bilinear in weight and input, run on their squares, has the two sums as its first derivatives.
-        own = dict(layer.named_parameters())
-        squares = {name: value.square() for name, value in own.items()}
+        parameters = dict(layer.named_parameters())
+        squares = {name: value.square() for name, value in parameters.items()}
 
         def run(weights: dict[str, Tensor], x: Tensor) -> Any:
             return functional_call(layer, weights, (x,))
 
         back: Any = vjp(run, squares, entered.square())[1]
         by_weight, by_input = back(second)
-        found |= {own[name]: value for name, value in by_weight.items()}
+        by_parameter |= {parameters[name]: value for name, value in by_weight.items()}
         carried: Tensor = by_input
         return carried
     if isinstance(layer, Elementwise):

@@ -1,8 +1,8 @@
-"""One training step, on every backend that a trial can ask for.
+"""One training step of a network, on every device and backend that a trial can ask for.
 
-A network and a recipe go in, and then batch after batch; logits and losses come out. The same object trains
-(`lenet.training`) and is timed, so that what is timed is what trained. It decides nothing about epochs, schedules or
-data.
+A `TrainingStep` is made of a network and a recipe and is then given one batch after another. `lenet.training` trains
+with it, and the same object is timed, so that what is timed is what trained. Epochs, schedules and data are decided
+elsewhere.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Every choice by name: what a network is (`Variant`), how it learns (`Recipe`), and the data sets' shapes.
 
-Names and numbers go in; frozen, validated values come out, or a `ChoiceError` of one line. This module imports no
-torch, so that the process that plans a sweep can check it without paying for it; `lenet.layers` and `lenet.initialize`
-hold the functions behind the names.
+`Variant` and `Recipe` are frozen and check their values when they are made: what is not to be had raises a
+`ChoiceError` of one line. This module imports no torch, whose import takes seconds, so that a process which only plans
+a sweep can check it. `lenet.layers` and `lenet.initialize` hold the functions behind the names.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def nearest(name: str, allowed: Iterable[str]) -> str:
 
 
 def check_choice(knob: str, value: object, allowed: Iterable[str] | None = None) -> None:
-    """Raises `ChoiceError` unless `value` is one of the names that `knob` takes."""
+    """Raises `ChoiceError` unless `value` is one of the names that `knob` takes (`allowed`, else `CHOICES[knob]`)."""
     names = set(CHOICES[knob] if allowed is None else allowed)
     if not isinstance(value, str) or value not in names:
         raise ChoiceError(f"{knob}: unknown value {value!r}; {nearest(str(value), names)}")
