@@ -8,11 +8,11 @@ import sys
 
 
 def main() -> None:
-    """Runs `bench.cli`."""
+    """Runs `bench.cli.main`."""
     # Not by raising SIGINT, which a shell makes its background jobs ignore.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        from bench.cli import main as run_cli
+        from bench.cli.main import main as run_cli
 
         run_cli()
     except KeyboardInterrupt:

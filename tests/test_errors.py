@@ -7,8 +7,8 @@ import sys
 import pytest
 from test_architecture import TREES
 
-import bench.cli
-from bench.baseline import NoBaselineError
+import bench.cli.main
+from bench.compare.baseline import NoBaselineError
 from bench.errors import ExperimentError, UserError
 from lenet import ChoiceError
 from lenet.files import DataError
@@ -36,7 +36,7 @@ def test_an_error_for_people_is_one_line_whatever_its_class(error, monkeypatch, 
     def fail(**_):
         raise error
 
-    monkeypatch.setattr(bench.cli, "app", fail)
+    monkeypatch.setattr(bench.cli.main, "app", fail)
     monkeypatch.setattr(sys, "argv", ["lenet-bench", "runs"])
     with pytest.raises(SystemExit) as ended:
         bench.cli.main()

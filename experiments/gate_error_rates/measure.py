@@ -3,12 +3,12 @@
     .venv/bin/python experiments/gate_error_rates/measure.py --minutes 60
 
 Every run compares two real commits of a copy of this repository: they differ by a comment, or by real extra work in one
-benchmark (`bench.injection`), whose true share of the time is measured apart from the gate. The plan is fixed before
-the first run: cycles of `CYCLE`, shuffled by their number; half of the runs share the machine with a process that keeps
-one core busy for half the time. Two campaigns, `--part 1/2` and `--part 2/2`, share the plan and the machine, each on a
-core of its own: then what else runs is always the other's gate. A run that is interrupted leaves nothing; one that went
-wrong is a line too. The raw blocks of each are beside the lines, in `raw/`. `summarise.py` makes the table and the
-picture of them.
+benchmark (`bench.gate.injection`), whose true share of the time is measured apart from the gate. The plan is fixed
+before the first run: cycles of `CYCLE`, shuffled by their number; half of the runs share the machine with a process
+that keeps one core busy for half the time. Two campaigns, `--part 1/2` and `--part 2/2`, share the plan and the
+machine, each on a core of its own: then what else runs is always the other's gate. A run that is interrupted leaves
+nothing; one that went wrong is a line too. The raw blocks of each are beside the lines, in `raw/`. `summarise.py` makes
+the table and the picture of them.
 """
 
 from __future__ import annotations
@@ -31,11 +31,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.experiment import read_experiment
-from bench.gate_run import Gate, list_benchmarks, read_gate
-from bench.injection import FILE, KINDS, PHASES, add_comment, slow_down
-from bench.record import Journal
-from bench.trees import git, open_trees
+from bench.experiment.file import read_experiment
+from bench.gate.gate import Gate, read_gate
+from bench.gate.injection import FILE, KINDS, PHASES, add_comment, slow_down
+from bench.gate.plan import list_benchmarks
+from bench.gate.trees import git, open_trees
+from bench.records.journal import Journal
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "results" / "reference" / "gate_error_rates"

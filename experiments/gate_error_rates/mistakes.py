@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 
 from measure import RESULTS, clone, commit, compare, describe, run_interruptibly
 
-from bench.gate_settings import fits
-from bench.record import Journal
+from bench.gate.settings import fits
+from bench.records.journal import Journal
 
 
 class Mistake(NamedTuple):

@@ -20,10 +20,10 @@ from typing import Any
 
 from measure import RESULTS
 
-from bench.gate import NO_VERDICT, REGRESSION, decide, differences, run_gate
-from bench.gate_settings import Settings
-from bench.pairs import CONTROL, Benchmark, Pair
-from bench.verdict import SLOWER
+from bench.gate.decision import NO_VERDICT, REGRESSION, decide, differences, run_gate
+from bench.gate.pairs import CONTROL, Benchmark, Pair
+from bench.gate.settings import Settings
+from bench.verdicts.verdict import SLOWER
 
 SIZES = (0.0, 0.01, 0.02, 0.03, 0.05, 0.1)
 Draws = list[dict[str, float]]

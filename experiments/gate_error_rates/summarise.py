@@ -24,7 +24,7 @@ from measure import BUSY, GATE, LOAD_S, QUIET, RESULTS
 from mistakes import is_right
 from scipy.stats import binomtest
 
-from bench.gate_settings import fits
+from bench.gate.settings import fits
 
 OURS = "lenet-bench gate"
 TARGETS = {0.02: 17 / 20, 0.03: 19 / 20, 0.05: 1.0, 0.1: 1.0}

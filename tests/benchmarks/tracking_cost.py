@@ -22,16 +22,18 @@ from pathlib import Path
 TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS), str(TESTS.parent)]
 
-from synthetic_run import make_synthetic_run
+from fakes.synthetic_run import make_synthetic_run
 
-from bench.record import Run
-from bench.store import quiet_environment
-from bench.table import build_table
-from bench.tracking import resolve_uri, serve, sync
+from bench.analysis.table import build_table
+from bench.records.run import Run
+from bench.tracking.server import serve
+from bench.tracking.store import quiet_environment
+from bench.tracking.sync import sync
+from bench.tracking.uri import resolve_uri
 
 BENCH = [sys.executable, "-m", "bench"]
 PLAN = (
-    "import sys; from pathlib import Path; from bench.record import Run\n"
+    "import sys; from pathlib import Path; from bench.records.run import Run\n"
     "run = Run.open(Path(sys.argv[1])); print(sum(record.status == 'ok' for record in run.each()))"
 )
 

@@ -14,10 +14,13 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parents[2])]
 
-from faulty_proxy import FaultyProxy
-from tracked_run import make_run, make_table, snapshot
+from fakes.faulty_proxy import FaultyProxy
+from fakes.tracked_run import make_run, make_table, snapshot
 
-from bench.tracking import TrackingError, resolve_uri, serve, sync
+from bench.errors import TrackingError
+from bench.tracking.server import serve
+from bench.tracking.sync import sync
+from bench.tracking.uri import resolve_uri
 
 AXES = {"activation": ["relu", "tanh"], "batch_size": [8, 16, 24, 32, 40, 48, 56, 64]}
 
@@ -40,7 +43,7 @@ def kill(folder, kills, seed):
     sync(run, quiet, table=make_table(run))
     command = [
         sys.executable,
-        str(Path(__file__).parents[1] / "sync_and_kill.py"),
+        str(Path(__file__).parents[1] / "fakes" / "sync_and_kill.py"),
         run.path,
         uri,
         str(kills),

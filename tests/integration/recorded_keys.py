@@ -8,7 +8,7 @@
 import json
 from pathlib import Path
 
-from bench.experiment import check, read_file
+from bench.experiment.file import check, read_file
 
 ROOT = Path(__file__).resolve().parents[2]
 

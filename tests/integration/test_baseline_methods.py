@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from bench.record import Run
+from bench.records.run import Run
 
 
 def test_a_sweep_records_it_beside_a_network_and_times_the_network_alone(tmp_path):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.record import Run, find_run
+from bench.records.run import Run, find_run
 
 pytestmark = pytest.mark.integration
 
@@ -128,7 +128,7 @@ class Cli:
                 here = (entry / "cwd").readlink() == self.folder
             except OSError:
                 continue
-            if here and any(part in (b"bench.worker", b"bench.forkserver") for part in command):
+            if here and any(part in (b"bench.sweep.worker", b"bench.sweep.fork_server") for part in command):
                 found.append(int(entry.name))
         return found
 
@@ -253,7 +253,7 @@ def test_a_killed_training_worker_costs_its_trial_and_a_resume_mends_it(cli):
 def test_a_killed_timing_worker_costs_its_trial_and_a_resume_mends_it(cli):
     process = cli.start("run", "small.toml", "--no-track", "--set", "timing.rounds=40")
     wait_until(lambda: cli.parts() >= 8)
-    worker = [p for p in cli.workers() if b"bench.worker" in Path(f"/proc/{p}/cmdline").read_bytes()]
+    worker = [p for p in cli.workers() if b"bench.sweep.worker" in Path(f"/proc/{p}/cmdline").read_bytes()]
     os.kill(worker[0], signal.SIGKILL)
     out, err = process.communicate(timeout=240)
     assert process.returncode == 1, out + err

@@ -19,7 +19,7 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
-from git_repository import Repository
+from fakes.git_repository import Repository
 
 pytestmark = pytest.mark.integration
 

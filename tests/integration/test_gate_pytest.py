@@ -8,7 +8,7 @@ import textwrap
 
 import pytest
 
-from bench.trees import PREFIX
+from bench.gate.trees import PREFIX
 
 pytestmark = pytest.mark.integration
 SUITE = "tests/benchmarks"
@@ -176,7 +176,7 @@ def gate(folder, *arguments):
 
 
 def verdicts(file):
-    from bench.gate_run import read_gate
+    from bench.gate.gate import read_gate
 
     return {one.name: one for one in read_gate(file).decide().verdicts}
 
@@ -279,7 +279,7 @@ def test_what_cannot_be_gated_is_one_line_and_exit_code_2(repository, tmp_path, 
 
 
 def test_plugins_that_split_trace_or_end_tests_are_kept_quiet(monkeypatch):
-    from bench import pytest_worker
+    from bench.gate.sides import pytest_side as pytest_worker
 
     class Entry:
         def __init__(self, name):

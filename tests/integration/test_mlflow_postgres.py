@@ -10,11 +10,14 @@ import urllib.parse
 import urllib.request
 
 import pytest
-from postgres import PASSWORD, missing, postgres
-from tracked_run import make_run, make_table, snapshot
+from fakes.postgres import PASSWORD, missing, postgres
+from fakes.tracked_run import make_run, make_table, snapshot
 
-from bench.store import quiet_environment
-from bench.tracking import TrackingError, resolve_uri, serve, sync
+from bench.errors import TrackingError
+from bench.tracking.server import serve
+from bench.tracking.store import quiet_environment
+from bench.tracking.sync import sync
+from bench.tracking.uri import resolve_uri
 
 pytestmark = pytest.mark.integration
 ADMIN = "pass-word/with:signs@12"

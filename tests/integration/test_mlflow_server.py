@@ -13,11 +13,15 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from faulty_proxy import FaultyProxy
-from tracked_run import make_run, make_table, snapshot
+from fakes.faulty_proxy import FaultyProxy
+from fakes.tracked_run import make_run, make_table, snapshot
 
-from bench.store import quiet_environment
-from bench.tracking import TrackingError, links, resolve_uri, serve, sync
+from bench.errors import TrackingError
+from bench.tracking.links import links
+from bench.tracking.server import serve
+from bench.tracking.store import quiet_environment
+from bench.tracking.sync import sync
+from bench.tracking.uri import resolve_uri
 
 pytestmark = pytest.mark.integration
 

@@ -7,10 +7,13 @@ the pages are kept there as pictures.
 import re
 
 import pytest
-from browser import ARGUMENTS, CHROMIUM, keep, needs_chromium
-from tracked_run import make_run, make_table
+from fakes.browser import ARGUMENTS, CHROMIUM, keep, needs_chromium
+from fakes.tracked_run import make_run, make_table
 
-from bench.tracking import links, resolve_uri, serve, sync
+from bench.tracking.links import links
+from bench.tracking.server import serve
+from bench.tracking.sync import sync
+from bench.tracking.uri import resolve_uri
 
 playwright = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
 pytestmark = [

@@ -5,12 +5,12 @@ import runpy
 from pathlib import Path
 
 import pytest
-from tracked_run import make_run
+from fakes.tracked_run import make_run
 
-from bench.experiment import check
-from bench.record import Run
-from bench.table import build_table
-from bench.trial import Trial
+from bench.analysis.table import build_table
+from bench.experiment.file import check
+from bench.experiment.trial import Trial
+from bench.records.run import Run
 
 HERE = Path(__file__).parent
 REFERENCE = HERE.parents[1] / "results" / "reference"

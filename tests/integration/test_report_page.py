@@ -4,13 +4,14 @@ import html
 import json
 
 import pytest
-from browser import ARGUMENTS, CHROMIUM, keep, needs_chromium
-from made_run import ODD, odd_run
-from synthetic_run import make_synthetic_run
+from fakes.browser import ARGUMENTS, CHROMIUM, keep, needs_chromium
+from fakes.made_run import ODD, odd_run
+from fakes.synthetic_run import make_synthetic_run
 
-from bench.page import write_html
-from bench.plots import draw_plots
-from bench.table import build_table, rank
+from bench.analysis.ranking import rank
+from bench.analysis.table import build_table
+from bench.report.page import write_html
+from bench.report.plots import draw_plots
 
 playwright = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
 pytestmark = [pytest.mark.integration, needs_chromium]

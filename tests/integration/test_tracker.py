@@ -9,13 +9,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from tracked_run import make_run
+from fakes.tracked_run import make_run
 
-from bench.model import beats
-from bench.record import Run
-from bench.store import import_mlflow, quiet_environment, resolve_uri
-from bench.tracker import Tracker
-from bench.tracking import TrackingError
+from bench.errors import TrackingError
+from bench.records.run import Run
+from bench.tracking.champion import beats
+from bench.tracking.client import Tracker
+from bench.tracking.failures import import_mlflow
+from bench.tracking.store import quiet_environment
+from bench.tracking.uri import resolve_uri
 
 pytestmark = pytest.mark.integration
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,7 +77,7 @@ def test_a_sweep_that_is_killed_is_killed_in_mlflow_too(tmp_path, uri):
     run = make_run(tmp_path / "quick" / "r1", records=False)
     code = (
         "import os, signal, sys; from pathlib import Path\n"
-        "from bench.record import Run; from bench.tracker import Tracker\n"
+        "from bench.records.run import Run; from bench.tracking.client import Tracker\n"
         "tracker = Tracker(sys.argv[2], Path(sys.argv[3])); tracker.open(Run.open(Path(sys.argv[1])))\n"
         "tracker.settle(120); print(tracker._process.pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
     )

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from bench.trial import Trial
+from bench.experiment.trial import Trial
 from lenet.architectures import ARCHITECTURES
 from lenet.classic import C3_OF_1998, H2_OF_1989, H3_OF_1990, NETWORKS, read_bitmaps
 from lenet.losses import LOSSES

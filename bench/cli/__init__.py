@@ -1,0 +1,1 @@
+"""The command line: typer, rich and exit codes, and nothing else."""

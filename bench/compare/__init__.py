@@ -1,0 +1,1 @@
+"""Stored results compared: read two sides, judge them, keep a baseline."""

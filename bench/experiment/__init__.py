@@ -1,0 +1,1 @@
+"""What is asked: trials, the experiment file, and how it unfolds."""

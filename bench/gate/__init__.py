@@ -1,0 +1,1 @@
+"""Two revisions of one repository measured in pairs of processes, and judged."""

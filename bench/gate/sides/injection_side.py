@@ -1,0 +1,88 @@
+"""Finds how much extra work slows a benchmark by a share of its time, and measures the share that it really takes.
+
+Started by path with `PYTHONPATH` naming a tree that `bench.gate.injection` has changed. One JSON task in, one JSON line
+out.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import math
+import random
+import statistics
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROUGH, FINE = 20, 1000  # pairs of blocks: the median of the fine ones is known to 0.2 points
+LARGEST = 1 << 13
+CLEAR = 6
+NEAR, CORRECTIONS = 0.1, 3
+
+
+def main() -> int:
+    """Reads the task, searches, answers."""
+    spec = importlib.util.spec_from_file_location("judge_pair_worker", Path(__file__).with_name("pair_worker.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    pair_worker = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(pair_worker)
+    commands, emit = pair_worker.open_channel()
+    task = json.loads(commands.readline())
+    try:
+        timing, collector = pair_worker.load_judge("timing"), pair_worker.load_judge("collector")
+        subject = pair_worker.build(timing, task["trial"])
+        block = pair_worker.make_block(timing, subject, task["phase"])
+        pair_worker.obey({"kind": "warm_up"}, block)
+        with collector.quiet_collector():
+            iterations = max(1, round(task["block_s"] / (block(10)[0] / 10)))
+            command = {"kind": "block", "iterations": iterations}
+
+            def run() -> float:
+                # As in the gate, since what the work costs depends on what ran just before it; in CPU seconds, in which
+                # waiting for a busy machine does not count.
+                return float(pair_worker.obey(command, block)["cpu_seconds"])
+
+            emit({"kind": "found"} | search(run, math.log1p(task["share"])))
+    except Exception as error:
+        emit({"kind": "broken", "reason": pair_worker.describe(error)})
+    return 0
+
+
+def search(run: Callable[[], float], target: float) -> dict[str, Any]:
+    """The amount of a log slowdown near the target: doubled until the slowdown is several times as large and stands
+    clear of the noise, interpolated, and corrected while it is off. The share that is told is measured afresh: the
+    ones it was corrected by were looked at until they pleased.
+    """
+    from lenet import networks
+
+    extra = networks._extra  # type: ignore[attr-defined]  # only in a tree that was changed
+
+    def slowdown(amount: int, rounds: int) -> float:
+        logs = []
+        for _ in range(rounds):
+            seconds = {}
+            for one in random.sample([0, amount], 2):
+                extra["amount"] = one
+                seconds[one] = run()
+            logs.append(math.log(seconds[amount] / seconds[0]))
+        return statistics.median(logs)
+
+    amounts, reached = [1], [slowdown(1, ROUGH)]
+    while reached[-1] < CLEAR * target and amounts[-1] < LARGEST:
+        amounts.append(2 * amounts[-1])
+        reached.append(slowdown(amounts[-1], ROUGH))
+    slope, start = statistics.linear_regression(amounts, reached) if len(amounts) > 1 else (reached[0], 0.0)
+    amount = max(1, min(LARGEST, round((target - start) / max(slope, 1e-9))))
+    for _ in range(CORRECTIONS):
+        missing = target - slowdown(amount, FINE)
+        if abs(missing) < NEAR * target:
+            break
+        amount = max(1, min(LARGEST, amount + round(missing / max(slope, 1e-9))))
+    return {"amount": amount, "share": math.expm1(slowdown(amount, FINE))}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

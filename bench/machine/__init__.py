@@ -1,0 +1,1 @@
+"""Where it runs: the machine's fingerprint, whether it is quiet, child processes, locks."""

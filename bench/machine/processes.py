@@ -1,0 +1,203 @@
+"""Starting workers and waiting for them: tasks go in, messages and the manner of their end come out.
+
+The parent sleeps in `select` until a worker writes, ends or runs over its time; it never polls. Every worker leads a
+process group of its own, so that it can be ended with whatever it started, and so that Ctrl-C reaches the parent alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from bench.errors import LaunchError
+from bench.experiment.experiment import Experiment
+
+WORKER = [sys.executable, "-m", "bench.sweep.worker"]
+OUT_OF_MEMORY = ("out of memory", "allocate memory", "memoryerror", "bad_alloc", "not enough memory")
+START_LIMIT_S = 300.0  # for an interpreter to import torch and read the data
+
+
+def explain_exit(status: int, log: str) -> tuple[str, str]:
+    """Cause and reason for a worker's exit status (negative: the signal), with the last line it printed."""
+    last = log.strip().splitlines()[-1][:300] if log.strip() else ""
+    if any(words in last.lower() for words in OUT_OF_MEMORY):
+        return "out_of_memory", last
+    if status < 0:
+        names = {number.value: number.name for number in signal.Signals}
+        name = names.get(-status, f"signal {-status}")
+        if -status == signal.SIGKILL:
+            return "killed", f"the worker was killed ({name}); by a person, or by the kernel for want of memory"
+        return "crashed", f"the worker crashed ({name})" + (f": {last}" if last else "")
+    return "crashed", f"the worker ended with exit code {status} and no result" + (f": {last}" if last else "")
+
+
+def log_size(path: Path) -> int:
+    """Where a log ends that others may have written to before."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def read_tail(path: Path, start: int = 0) -> str:
+    """The last 4 KiB of a log, of what was written from `start` on."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(start, path.stat().st_size - 4096))
+            return file.read().decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def discard_if_empty(log: Path) -> None:
+    """Removes the log of a worker that had nothing to say."""
+    with contextlib.suppress(OSError):
+        if log.stat().st_size == 0:
+            log.unlink()
+
+
+def kill_group(pid: int) -> None:
+    """Ends a worker and whatever it started."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+def ask(task: dict[str, Any], limit_s: float = START_LIMIT_S) -> dict[str, Any]:
+    """Runs a short task (`probe`, `choices`) in a fresh interpreter and returns its one message. Raises
+    `LaunchError`.
+    """
+    try:
+        done = subprocess.run(
+            WORKER, input=json.dumps(task) + "\n", capture_output=True, text=True, timeout=limit_s, check=False
+        )
+        message: dict[str, Any] = json.loads(done.stdout)
+    except subprocess.TimeoutExpired as error:
+        raise LaunchError(f"a worker did not answer '{task['kind']}' within {limit_s:g} s") from error
+    except json.JSONDecodeError as error:
+        raise LaunchError(explain_exit(done.returncode, done.stderr)[1]) from error
+    return message
+
+
+class WorkerProcess:
+    """A fresh interpreter that answers line by line. A context manager; leaving it kills the process and its group.
+
+    **Arguments:**
+
+    - `task`: its first line.
+    - `environment`: all of its variables, as `bench.machine.processes.worker_environment` makes them.
+    - `log`: a file for its standard error.
+    - `command`: what to start; tests put a scripted worker here.
+    """
+
+    def __init__(
+        self, task: dict[str, Any], environment: dict[str, str], log: Path, command: list[str] | None = None
+    ) -> None:
+        self._log, self._log_start = log, log_size(log)
+        with log.open("ab") as errors:
+            self._process = subprocess.Popen(
+                command or WORKER,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env=environment,
+                start_new_session=True,
+            )
+        self._selector = selectors.DefaultSelector()
+        assert self._process.stdout is not None
+        self._selector.register(self._process.stdout, selectors.EVENT_READ)
+        self._buffer = b""
+        self.failure: tuple[str, str] | None = None
+        """Cause and reason, once it has died, hung, or said something that is not JSON."""
+        self.answer(json.dumps(task))
+
+    def __enter__(self) -> WorkerProcess:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        kill_group(self._process.pid)
+        self._process.wait()
+        self._selector.close()
+        for pipe in (self._process.stdin, self._process.stdout):
+            with contextlib.suppress(OSError):
+                assert pipe is not None
+                pipe.close()
+        discard_if_empty(self._log)
+
+    def answer(self, line: str) -> None:
+        """Writes a line to the worker; one that has died is noticed by `receive`."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(line.encode() + b"\n")
+            self._process.stdin.flush()
+
+    def close_input(self) -> None:
+        """Nothing more will be written: a worker that reads until then may end."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+
+    def receive(self, limit_s: float) -> dict[str, Any] | None:
+        """The worker's next line; None, and `failure` says why, if it dies, says something that is not JSON, or is
+        silent for `limit_s` seconds.
+        """
+        assert self._process.stdout is not None
+        while b"\n" not in self._buffer:
+            if not self._selector.select(limit_s):
+                self.failure = "timeout", f"the worker was silent for {limit_s:g} s and was killed"
+                return None
+            data = os.read(self._process.stdout.fileno(), 1 << 16)
+            if not data:
+                self.failure = explain_exit(self._process.wait(), read_tail(self._log, self._log_start))
+                return None
+            self._buffer += data
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        try:
+            message: dict[str, Any] = json.loads(line)
+            if isinstance(message, dict):
+                return message
+        except ValueError:
+            pass
+        self.failure = "crashed", f"the worker wrote a line that is not JSON, or no object: {line[:80]!r}"
+        return None
+
+    def messages(self, limit_s: float) -> Iterator[dict[str, Any]]:
+        """The worker's lines until it is done, or until it fails as in `receive`."""
+        while (message := self.receive(limit_s)) is not None and message["kind"] != "done":
+            yield message
+
+
+def worker_environment(threads: int) -> dict[str, str]:
+    """The environment of a worker: this process's, with the allocator pinned and the thread pools set to `threads`."""
+    count = str(threads)
+    pools = {"OMP_NUM_THREADS": count, "MKL_NUM_THREADS": count, "OPENBLAS_NUM_THREADS": count}
+    return {**os.environ, **allocator_environment(), **pools}
+
+
+def allocator_environment() -> dict[str, str]:
+    """glibc's allocator thresholds for workers: freed memory stays with the process, so that no step pays for page
+    faults.
+
+    Without them the faults of a step differ several-fold from one process to an identical other, and the times with
+    them.
+    """
+    return {
+        "MALLOC_MMAP_THRESHOLD_": str(1 << 32),
+        "MALLOC_TRIM_THRESHOLD_": str(1 << 33),
+        "MALLOC_TOP_PAD_": str(64 << 20),
+    }
+
+
+def check_devices(experiment: Experiment) -> str:
+    """Why trials on CUDA cannot run here, or "" if they can or there are none."""
+    if not any(named.trial.placement.device == "cuda" for named in experiment.trials):
+        return ""
+    answer = ask({"kind": "probe"})
+    return "" if answer["cuda"] else str(answer["reason"])

@@ -1,0 +1,197 @@
+"""The page of claims: findings in, a table for the terminal, Markdown and pictures out.
+
+`results/reference/history.md` is made here and never written by hand.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench.analysis.claims import NOT_REPRODUCED, NOT_RUN, REPRODUCED, Finding, signed
+from bench.analysis.rejection import ranked_seeds
+from bench.records.journal import whole_file, write_whole
+from bench.report.plots import COLOURS, QUIET, STYLE, draw_rejection, shorten
+from bench.statistics.intervals import mean_interval
+from bench.text.markdown import escape_cell
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from matplotlib.figure import Figure
+    from rich.table import Table
+
+    from bench.records.run import Run
+
+
+HEADERS = ("claim", "source", "published", "ours [95 %]", "verdict", "note")
+REJECTION = "history_1990_rejection"
+HOW = (
+    "A figure is *reproduced* if our 95 % interval contains it or is wholly better than it; an order if every pair is "
+    "significant at 5 %, all pairs of the claim together (Bonferroni), paired by seed. The interval is Student's over "
+    "seeds, and so says how the mean of repeated trainings varies, not how other test images would; that of a rejected "
+    "share is over the test images too. *Data differ*: the figure was measured on other images. *Only remembered*: no "
+    "text at hand, shown for orientation and never judged. Errors and rejected shares in percent."
+)
+
+
+def cells(finding: Finding) -> tuple[str, ...]:
+    """A finding as texts, in the order of `HEADERS`."""
+    claim, ours = finding.claim, finding.ours
+    if claim.pairs:
+        published, own = "an order", "" if ours.n == 0 else f"{signed(ours)} points"
+    elif claim.exact is not None:
+        published, own = f"{claim.exact:,}", "" if math.isnan(ours.value) else f"{ours.value:,.0f}"
+    else:
+        published, own = f"{claim.published:g} %", ""
+        if ours.n:
+            own = f"{ours.value:.2f} %"
+            own += "" if math.isnan(ours.low) else f" [{ours.low:.2f}, {ours.high:.2f}]"
+    return claim.text, claim.source, published, own, finding.verdict, finding.note
+
+
+def terminal_table(findings: Sequence[Finding]) -> Table:
+    """The findings for a terminal; the sources are on the page."""
+    from rich.table import Table
+    from rich.text import Text
+
+    view = Table(box=None, pad_edge=False)
+    shown = [place for place, header in enumerate(HEADERS) if header != "source"]
+    for place in shown:
+        view.add_column(HEADERS[place], overflow="fold", no_wrap=HEADERS[place] in ("published", "verdict"))
+    for finding in findings:
+        style = "green" if finding.verdict == REPRODUCED else "dim" if finding.verdict == NOT_RUN else ""
+        row = cells(finding)
+        view.add_row(*(Text(row[place]) for place in shown), style=style)
+    return view
+
+
+def markdown_table(findings: Sequence[Finding]) -> str:
+    """The findings as a Markdown table."""
+    lines = ["| " + " | ".join(HEADERS) + " |", "|" + "---|" * len(HEADERS)]
+    lines += ["| " + " | ".join(escape_cell(cell) for cell in cells(finding)) + " |" for finding in findings]
+    return "\n".join(lines) + "\n"
+
+
+def to_json(findings: Sequence[Finding]) -> str:
+    """The findings as a JSON list, unknown numbers as null."""
+    rows = [dict(zip(HEADERS, cells(finding), strict=True)) for finding in findings]
+    for row, finding in zip(rows, findings, strict=True):
+        ours = finding.ours
+        numbers = {"ours": ours.value, "ours_low": ours.low, "ours_high": ours.high}
+        row |= {name: None if math.isnan(value) else value for name, value in numbers.items()}  # type: ignore[misc]
+    return json.dumps(rows, indent=1)
+
+
+def summary(findings: Sequence[Finding]) -> str:
+    """How many claims got which verdict."""
+    counts: dict[str, int] = {}
+    for finding in findings:
+        counts[finding.verdict] = counts.get(finding.verdict, 0) + 1
+    return f"{len(findings)} claims: " + ", ".join(f"{count} {verdict}" for verdict, count in counts.items()) + "."
+
+
+def write_page(folder: Path, findings: Sequence[Finding], runs: Mapping[str, Run]) -> list[Path]:
+    """Writes `history.md` and its pictures into a folder; returns the files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures = draw_pictures(folder, findings, runs)
+    parts = ["# What the literature claims, and what this suite finds", ""]
+    parts += [
+        "Made by `lenet-bench claims --write FOLDER` from the runs named below.",
+        "",
+        summary(findings),
+        "",
+        HOW,
+        "",
+    ]
+    parts += [markdown_table(findings)]
+    for path, caption in pictures:
+        parts += [f"![{caption}]({path.name})", "", f"*{caption}*", ""]
+    parts += ["## Runs", ""]
+    for name, run in runs.items():
+        machine, git = run.machine, run.experiment.get("git") or {}
+        seeds = len(run.experiment.get("seeds", []))
+        hours = sum(s.wall_s for record in run.records() for s in record.seeds) / 3600
+        parts.append(
+            f"- `{run.experiment.get('command', '')}`: {escape_cell(name)}, {len(run.records())} trials x {seeds} "
+            f"seeds, {hours:.2f} core hours of training; {escape_cell(machine.get('cpu', ''))}, torch "
+            f"{escape_cell(machine.get('torch', ''))}, commit {escape_cell((git.get('commit') or '')[:12])}"
+        )
+    path = folder / "history.md"
+    write_whole(path, "\n".join(parts) + "\n")
+    return [path, *(path for path, _ in pictures)]
+
+
+def draw_pictures(folder: Path, findings: Sequence[Finding], runs: Mapping[str, Run]) -> list[tuple[Path, str]]:
+    """What there is data for: figures beside the published ones, errors by network, rejection. Paths and captions."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    figures = [f for f in findings if f.claim.published is not None and f.ours.n]
+    drawings: list[tuple[str, str, tuple[float, float], Any]] = []
+    if figures:
+        caption = "Published figures (open) and ours with 95 % intervals: green reproduced, orange not, grey not judged"
+        size = (8.4, 1.2 + 0.3 * len(figures))
+        drawings.append(("history_figures", caption, size, lambda f: draw_figures(f, figures)))
+    for name, caption in (
+        ("history_1989_generalization", "Test error of the networks of 1989 over draws of 480 digits"),
+        ("modern_lenet", "What each modern step adds to the network of 1989, on zip codes"),
+    ):
+        if name in runs:
+            size = (7.2, 1.2 + 0.34 * len(runs[name].records()))
+            drawings.append((name, caption, size, lambda f, name=name: draw_errors(f, runs[name])))
+    if REJECTION in runs:
+        keys = [record.key for record in runs[REJECTION].records() if ranked_seeds(record)]
+        if keys:
+            caption = "Error on the answered images against the share refused"
+            drawings.append((REJECTION, caption, (7.2, 4.6), lambda f: draw_rejection(f, runs[REJECTION], keys)))
+    made = []
+    with matplotlib.rc_context(STYLE):
+        for name, caption, size, draw in drawings:
+            figure = Figure(figsize=size, layout="constrained")
+            draw(figure)
+            path = folder / f"{name}.png"
+            with whole_file(path) as file:
+                figure.savefig(file, format="png", dpi=110)
+            made.append((path, caption))
+    return made
+
+
+def draw_figures(figure: Figure, findings: Sequence[Finding]) -> None:
+    """One row a claim: the published figure as an open circle, ours as a dot with its interval."""
+    axes = figure.subplots()
+    for place, finding in enumerate(findings):
+        ours = finding.ours
+        colour = {REPRODUCED: COLOURS[2], NOT_REPRODUCED: COLOURS[3]}.get(finding.verdict, QUIET)
+        bounds = [[max(0.0, ours.value - ours.low)], [max(0.0, ours.high - ours.value)]]
+        error = None if math.isnan(ours.low) else bounds
+        axes.errorbar([ours.value], [place], xerr=error, fmt="o", ms=5, lw=1.2, color=colour)
+        axes.plot([finding.claim.published or 0.0], [place], "o", ms=7, mfc="none", mec="black")
+    axes.set_xscale("log")
+    axes.set_ylim(-0.6, len(findings) - 0.4)
+    axes.set_yticks(range(len(findings)), [finding.claim.text for finding in findings], fontsize=8)
+    axes.invert_yaxis()
+    axes.set_xlabel("percent")
+    axes.set_xticks([0.1, 0.2, 0.5, 1, 2, 5, 10, 20], ["0.1", "0.2", "0.5", "1", "2", "5", "10", "20"])
+    axes.minorticks_off()
+
+
+def draw_errors(figure: Figure, run: Run) -> None:
+    """One row a trial: each seed's test error as a faint dot, the mean with its interval."""
+    axes = figure.subplots()
+    records = [record for record in run.records() if record.status == "ok"]
+    for place, record in enumerate(records):
+        errors = [100 * (1 - s.test_accuracy) for s in record.seeds if s.test_accuracy is not None]
+        mean = mean_interval(errors)
+        axes.plot(np.array(errors), np.full(len(errors), place), "o", ms=3, color=QUIET, alpha=0.4)
+        bounds = None if math.isnan(mean.low) else [[mean.value - mean.low], [mean.high - mean.value]]
+        axes.errorbar([mean.value], [place], xerr=bounds, fmt="o", ms=6, lw=1.5, color=COLOURS[0])
+    axes.set_ylim(-0.6, len(records) - 0.4)
+    axes.set_yticks(range(len(records)), [shorten(record.name) for record in records], fontsize=8)
+    axes.invert_yaxis()
+    axes.set_xlabel("test error (%): each seed, and the mean with its 95 % interval")

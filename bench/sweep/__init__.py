@@ -1,0 +1,1 @@
+"""A sweep: start it, train, time, and record every trial."""

@@ -1,0 +1,233 @@
+"""A sweep: an experiment and a folder go in; every trial ends as a record in it.
+
+Trains first (a pool of forked workers), then times (one fresh process after another, on an otherwise idle machine), and
+writes each finished piece before it starts the next, so that an interrupted sweep resumes where it stopped. It draws
+nothing and knows no MLflow: a `Watcher` is told what happens, only while no trial is being timed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import random
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.errors import BadInputError
+from bench.experiment.experiment import Experiment, NamedTrial
+from bench.machine.locks import machine_lock
+from bench.machine.processes import check_devices
+from bench.records.record import Record, SeedResult, Timing
+from bench.records.run import Run
+from bench.records.weights import Weights
+from bench.sweep.fork_pool import ForkServer
+from bench.sweep.timing_stage import TimingStage
+from bench.watcher import Watcher
+from lenet.variant import Form
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to run, as opposed to what.
+
+    **Arguments:**
+
+    - `jobs`: training workers at a time, one core each.
+    - `data_root`: where the data sets are. `download`: whether missing ones may be fetched.
+    - `timing_command`: the timing worker's command line, if not the usual one.
+    """
+
+    jobs: int
+    data_root: Path
+    download: bool = False
+    timing_command: list[str] | None = None
+
+
+@dataclass
+class _Progress:
+    """What is known of one trial while the sweep runs."""
+
+    named: NamedTrial
+    attempt: int
+    started_s: float = 0.0
+    seeds: dict[int, SeedResult] = field(default_factory=dict)
+    network: dict[str, Any] = field(default_factory=dict)
+
+
+class Sweep:
+    """One execution of an experiment in a run's folder, new or resumed.
+
+    **Arguments:**
+
+    - `experiment`, `run`: what and where. The run's lock is held by the caller, from before this is made until
+      `execute` has ended (as within `bench.sweep.start.start_run` and `resume_run`): what is still to do is read here.
+    - `options`: how.
+    - `watcher`: who is told.
+    """
+
+    def __init__(self, experiment: Experiment, run: Run, options: Options, watcher: Watcher) -> None:
+        self._experiment, self._run, self._options, self._watcher = experiment, run, options, watcher
+        self._logs = run.path / "logs"
+        earlier = {record.key: (record.status, record.attempt) for record in run.each()}
+        self._todo: dict[str, _Progress] = {}
+        self._weights = Weights(run.path / "weights")
+        for named in experiment.trials:
+            status, attempt = earlier.get(named.trial.key, ("", 0))
+            if status != "ok":
+                self._todo[named.trial.key] = _Progress(named, attempt=attempt + 1)
+        for part in run.parts_file.read():
+            if part["kind"] == "seed" and part["key"] in self._todo:
+                progress = self._todo[part["key"]]
+                result = SeedResult(**part["result"])
+                # What was killed or hung is tried again; what diverged would only diverge once more.
+                if result.status == "ok" or result.cause == "diverged":
+                    progress.seeds[result.seed] = result
+                    progress.network = part["network"]
+
+    @property
+    def remaining(self) -> int:
+        """Trials that have no record of success yet."""
+        return len(self._todo)
+
+    def execute(self) -> None:
+        """Runs what is missing. Raises `BadInputError` before anything ran, `RecordError` when the disk is full,
+        `LaunchError` when workers cannot be had; `KeyboardInterrupt` passes through after every worker was ended.
+        """
+        self._logs.mkdir(exist_ok=True)
+        try:
+            self._skip_absent_devices()
+            self._train()
+            self._time()
+        finally:
+            with contextlib.suppress(OSError):
+                self._logs.rmdir()  # stays if a worker had something to say
+
+    def _skip_absent_devices(self) -> None:
+        reason = check_devices(self._experiment)
+        if reason:
+            for progress in list(self._todo.values()):
+                if progress.named.trial.placement.device == "cuda":
+                    self._record(progress, "skipped", "no_device", f"no CUDA device: {reason}")
+
+    def _record(
+        self, progress: _Progress, status: str, cause: str = "", reason: str = "", timing: Timing | None = None
+    ) -> None:
+        trial = progress.named.trial
+        record = Record(
+            key=trial.key,
+            name=progress.named.name,
+            trial=trial.to_dict(),
+            status=status,
+            cause=cause,
+            reason=reason,
+            seeds=[progress.seeds[seed] for seed in sorted(progress.seeds)],
+            timing=timing,
+            network=progress.network,
+            attempt=progress.attempt,
+            started_s=progress.started_s or time.time(),
+            ended_s=time.time(),
+        )
+        self._run.append(record)
+        del self._todo[trial.key]
+        self._watcher.recorded(record)
+
+    # Training stage
+
+    def _train(self) -> None:
+        tasks: list[tuple[_Progress, int]] = []
+        for progress in self._todo.values():
+            if progress.named.trial.recipe.data != "synthetic":
+                tasks += [(progress, seed) for seed in self._experiment.seeds if seed not in progress.seeds]
+        trials = [progress.named.trial for progress, _ in tasks]
+        forms = {(trial.recipe.data, Form.of(trial.recipe, trial.variant.input_size)): None for trial in trials}
+        data = [(name, dataclasses.asdict(form)) for name, form in forms]
+        if tasks:
+            self._watcher.stage("training", len(tasks))
+            self._train_all(tasks, data)
+        for progress in list(self._todo.values()):
+            self._fail_if_a_seed_failed(progress)
+
+    def _train_all(self, tasks: list[tuple[_Progress, int]], data: list[tuple[str, dict[str, Any]]]) -> None:
+        options, experiment = self._options, self._experiment
+        cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+        with ForkServer(self._logs) as server:
+            error = server.prepare(data, options.data_root, experiment.extensions, download=options.download)
+            if error:
+                raise BadInputError(error)
+            waiting = dict(enumerate(tasks))
+            free = {slot: cores[slot] if slot < len(cores) else None for slot in range(options.jobs)}
+            taken: dict[int, tuple[int, int | None]] = {}
+            running: dict[int, tuple[_Progress, int]] = {}
+            while waiting or running:
+                while waiting and free:
+                    number, (progress, seed) = next(iter(waiting.items()))
+                    del waiting[number]
+                    slot, core = free.popitem()
+                    taken[number] = slot, core
+                    running[number] = progress, seed
+                    progress.started_s = progress.started_s or time.time()
+                    task = {
+                        "kind": "train",
+                        "trial": progress.named.trial.to_dict(),
+                        "seed": seed,
+                        "weights": str(self._weights.path(progress.named.trial.key, seed)),
+                        "core": core,
+                        "data_root": str(options.data_root),
+                        "extensions": experiment.extensions,
+                    }
+                    server.submit(number, task, experiment.limits.seed_s)
+                for outcome in server.wait():
+                    progress, seed = running.pop(outcome.id)
+                    slot, core = taken.pop(outcome.id)
+                    free[slot] = core
+                    self._end_seed(progress, seed, outcome.message, outcome.cause, outcome.reason)
+
+    def _end_seed(
+        self, progress: _Progress, seed: int, message: dict[str, Any] | None, cause: str, reason: str
+    ) -> None:
+        if message is None:
+            result = SeedResult(seed=seed, status="failed", cause=cause, reason=reason)
+        else:
+            names = {f.name for f in dataclasses.fields(SeedResult)}
+            result = SeedResult(**{name: value for name, value in message.items() if name in names})
+            progress.network = message.get("network", progress.network)
+        progress.seeds[seed] = result
+        key = progress.named.trial.key
+        part = {"kind": "seed", "key": key, "result": dataclasses.asdict(result), "network": progress.network}
+        self._run.parts_file.append(part)
+        self._watcher.advance(progress.named.name)
+        if len(progress.seeds) == len(self._experiment.seeds):
+            self._weights.settle(key, progress.seeds)
+            self._fail_if_a_seed_failed(progress)
+
+    def _fail_if_a_seed_failed(self, progress: _Progress) -> None:
+        failed = [result for result in progress.seeds.values() if result.status != "ok"]
+        if failed and progress.named.trial.key in self._todo:
+            first = min(failed, key=lambda result: result.seed)
+            of = f"seed {first.seed}: " if len(self._experiment.seeds) > 1 else ""
+            self._record(progress, "failed", first.cause, of + first.reason)
+
+    # Timing stage
+
+    def _time(self) -> None:
+        settings = self._experiment.timing
+        for progress in list(self._todo.values()):
+            if not settings.enabled or not progress.named.trial.variant.is_network:
+                self._record(progress, "ok")
+        for device in sorted({progress.named.trial.placement.device for progress in self._todo.values()}):
+            group = {k: p.named for k, p in self._todo.items() if p.named.trial.placement.device == device}
+            order = random.Random(self._run.experiment["uid"] + device)
+            stage = TimingStage(self._experiment, group, self._run, order, self._options.timing_command)
+            with machine_lock(self._watcher):
+                stage.execute(self._logs, self._watcher)
+            for key in group:
+                progress = self._todo[key]
+                progress.network = progress.network or stage.networks.get(key, {})
+                failure = stage.failures.get(key)
+                if failure:
+                    self._record(progress, "failed", failure[0], f"while timing: {failure[1]}", stage.timing(key))
+                else:
+                    self._record(progress, "ok", timing=stage.timing(key))

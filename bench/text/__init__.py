@@ -1,0 +1,1 @@
+"""Numbers and Markdown, each written in one way."""

@@ -1,0 +1,103 @@
+"""The sweep's description in MLflow: Markdown with the ranking, what each axis does, failures and the machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bench.analysis.ranking import ranked
+from bench.records.record import Record
+from bench.records.run import Run
+from bench.text.markdown import markdown, table_head
+from bench.text.numbers import percent, rounded, with_interval
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+NOTE_ROWS = 20
+NOTE_LIMIT = 6_000  # links follow it
+
+
+NOTE_COLUMNS = {
+    "test_accuracy": "test accuracy",
+    "forward_ms": "forward ms",
+    "backward_ms": "backward ms",
+    "step_ms": "step ms",
+    "step_images_per_s": "images/s",
+    "peak_memory_mib": "memory MiB",
+}
+
+
+def note(run: Run, records: list[Record], table: pd.DataFrame) -> str:
+    """The sweep's description in Markdown: the question, the best trials with their intervals, what each axis does,
+    what failed, the machine. Bounded: what comes last gives way first.
+    """
+    axes = list(run.experiment["axes"])
+    rows = ranked(table)
+    shown = [column for column in NOTE_COLUMNS if any(rounded(row.get(column)) is not None for row in rows)]
+    # MLflow's page shows two lines of it at first.
+    lines = [best_in_words(rows), "", markdown(run.experiment.get("question") or run.experiment["name"]), ""]
+    header = ["trial", *axes, *(NOTE_COLUMNS[column] for column in shown)]
+    lines += table_head(header, 1 + len(axes))
+    for row in rows[:NOTE_ROWS]:
+        cells = [markdown(row.get(name, "")) for name in ("name", *axes)]
+        cells += [with_interval(row, column) for column in shown]
+        lines.append("| " + " | ".join(cells) + " |")
+    more = f"and {len(rows) - NOTE_ROWS} more. " if len(rows) > NOTE_ROWS else ""
+    lines += ["", f"{more}Square brackets: 95 % intervals.", "", machine(run)]
+    unwell = [record for record in records if record.status != "ok"]
+    lines += [""] * bool(unwell) + [
+        f"- {record.status}: {markdown(record.name)}, {markdown(record.reason or record.cause)}"
+        for record in unwell[:NOTE_ROWS]
+    ]
+    lines += effects(run, table)
+    while len("\n".join(lines)) > NOTE_LIMIT:
+        lines.pop()
+    return "\n".join(lines)
+
+
+def best_in_words(rows: list[dict[str, Any]]) -> str:
+    """The best trial in one line."""
+    if not rows:
+        return "No trial succeeded."
+    best = rows[0]
+    accuracy, step = with_interval(best, "test_accuracy"), with_interval(best, "step_ms")
+    parts = [f"test accuracy {accuracy}"] * bool(accuracy) + [f"{step} ms a step"] * bool(step)
+    return f"Best: **{markdown(best.get('name', ''))}**, {', '.join(parts)}."
+
+
+def machine(run: Run) -> str:
+    """The machine in one line."""
+    known = run.machine
+    parts = [known.get("cpu"), f"{known.get('cores')} cores" if known.get("cores") else "", *(known.get("gpu") or [])]
+    parts += [f"torch {known['torch']}" if known.get("torch") else ""]
+    return f"Machine {markdown(known.get('id', ''))}: " + ", ".join(markdown(part) for part in parts if part)
+
+
+def effects(run: Run, table: pd.DataFrame) -> list[str]:
+    """Lines of Markdown: the main effect of each axis with few levels; none where there is nothing to compare."""
+    from bench.analysis.effects import main_effects
+
+    few = {axis for axis, levels in run.experiment["axes"].items() if 1 < len(levels) <= NOTE_ROWS}
+    if not few or "run" not in table:
+        return []
+    head = [
+        "axis",
+        "level",
+        "accuracy, points to the first",
+        "step time, times the first",
+        "share of accuracy",
+        "of step time",
+    ]
+    lines = ["", "**Main effects**", "", *table_head(head, 2)]
+    for row in main_effects([run], table).to_dict("records"):
+        if row["axis"] in few:
+            points = {
+                name.replace("accuracy_difference", "points"): 100 * row[name]
+                for name in row
+                if str(name).startswith("accuracy_difference")
+            }
+            cells = [markdown(row["axis"]), markdown(row["level"]), with_interval(points, "points")]
+            cells += [with_interval(row, "step_ratio"), percent(row["accuracy_share"]), percent(row["step_share"])]
+            lines.append("| " + " | ".join(cells) + " |")
+    return lines

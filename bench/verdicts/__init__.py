@@ -1,0 +1,1 @@
+"""Verdicts, and the formats in which other tools read them."""

@@ -1,0 +1,53 @@
+"""Markdown for a pull request or a job's summary: the outcome, what was compared, and a table, the worst first."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bench.text.markdown import escape
+from bench.text.numbers import format_effect, format_seconds, middle
+from bench.verdicts.verdict import FAILING, FASTER, SAME, Verdict, in_order
+
+COLUMNS = "| benchmark | base | head | change [95 % interval] | p | verdict |\n|---|--:|--:|--:|--:|---|"
+
+
+def write_markdown(header: Mapping[str, Any], verdicts: Sequence[Verdict]) -> str:
+    """Benchmarks that are the same or faster are folded away when there are others."""
+    lines = [f"### {escape(header.get('title') or 'lenet-bench compare')}", ""]
+    lines += [f"**{escape(header['summary'])}**", ""] if header.get("summary") else []
+    if header.get("base") or header.get("head"):
+        lines += [f"base: {escape(header.get('base', ''))}  ", f"head: {escape(header.get('head', ''))}", ""]
+    lines += [f"- {escape(note)}" for note in header.get("notes") or []]
+    ordered = in_order(verdicts)
+    quiet = [one for one in ordered if one.verdict in (FASTER, SAME)]
+    loud = [one for one in ordered if one not in quiet]
+    for group, title in ((loud, ""), (quiet, f"{len(quiet)} faster or the same" if loud else "")):
+        if group:
+            table = [COLUMNS, *(_row(one) for one in group)]
+            fold = [f"<details><summary>{title}</summary>", "", *table, "", "</details>"] if title else table
+            lines += ["", *fold]
+    lines += _accuracy(header.get("accuracy") or [])
+    settings = header.get("settings") or {}
+    lines += ["", ", ".join(f"{escape(name)} {escape(value)}" for name, value in settings.items())] if settings else []
+    return "\n".join(lines).replace("\n\n\n", "\n\n").rstrip("\n") + "\n"
+
+
+def _row(one: Verdict) -> str:
+    p = "" if math.isnan(one.p) else f"{one.p:.2g}"
+    verdict = f"**{one.verdict}**" if one.verdict not in (SAME, FASTER) else one.verdict
+    times = (format_seconds(middle(one.base_s)), format_seconds(middle(one.head_s)))
+    note = f": {escape(one.note)}" if one.note else ""
+    return "| " + " | ".join([escape(one.name), *times, escape(one.change), p, verdict + note]) + " |"
+
+
+def _accuracy(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    if not rows:
+        return []
+    lines = ["", "| trial | accuracy, points [95 % interval] | seeds |", "|---|--:|--:|"]
+    for row in rows:
+        points = format_effect("+z.2f", *(100 * row[key] for key in ("difference", "low", "high")))
+        points += f" **{row['verdict']}**" if row.get("severity") in FAILING else ""
+        lines.append(f"| {escape(row['name'])} | {points} | {row['seeds']} |")
+    return lines

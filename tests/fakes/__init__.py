@@ -1,0 +1,1 @@
+"""Made-up runs, scripted workers, servers and browsers that tests share."""

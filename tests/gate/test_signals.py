@@ -1,0 +1,186 @@
+"""What the gate knows beside its own clock: instruction counts, and extra work that it has to find."""
+
+import dataclasses
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.errors import GateError
+from bench.experiment.file import read_experiment
+from bench.gate.gate import open_gate
+from bench.gate.injection import FILE, KINDS, add_comment, inject
+from bench.gate.instructions import choose, count_instructions, describe_instructions
+from bench.gate.plan import Request, list_benchmarks
+from bench.gate.trees import Trees
+from bench.verdicts.verdict import SLOWER, Verdict
+
+ROOT = Path(__file__).resolve().parents[2]
+BENCHMARKS = list_benchmarks(read_experiment(ROOT / "experiments" / "gate.toml"))
+
+
+# ---- instructions ------------------------------------------------------------------------------------------------
+
+
+def row(base, head, reason="", base_functions=(), head_functions=()):
+    return {
+        "name": "a/forward",
+        "base": {"counts": base, "functions": list(base_functions), "reason": ""},
+        "head": {"counts": head, "functions": list(head_functions), "reason": reason},
+    }
+
+
+def line(one, verdicts=()):
+    (text,) = describe_instructions([one], verdicts)
+    return text
+
+
+def test_few_more_instructions_are_said_and_not_warned_of():
+    assert line(row([1e6, 1.0001e6], [1.01e6])) == "instructions of a/forward: 1.000 to 1.010 million, +1.00%"
+
+
+def test_many_more_are_warned_of_with_the_functions_that_grew():
+    base = [["x.cpp:at::native::clone(at::Tensor const&)", 10.0], ["???:0x0000beef", 5.0], ["m.c:_int_free", 50.0]]
+    head = [["x.cpp:at::native::clone(at::Tensor const&)", 9e4], ["???:0x0000beef", 9e9], ["m.c:_int_free", 60.0]]
+    text = line(row([1e6], [1.1e6], base_functions=base, head_functions=head))
+    assert text.startswith("warning: instructions of a/forward: 1.000 to 1.100 million, +10.00%")
+    assert text.endswith("most of it in at::native::clone, _int_free")
+
+
+def test_an_increase_within_the_spread_of_repeats_is_none():
+    assert not line(row([1e6, 1.02e6], [1.05e6])).startswith("warning")
+
+
+def test_a_slowdown_without_more_instructions_is_wondered_at():
+    slower = [Verdict("a/forward", SLOWER)]
+    assert line(row([1e6], [1.0005e6]), slower).endswith("slower with the same work: memory, threads or layout?")
+    assert line(row([1e6], [1.0005e6])).endswith("+0.05%")
+
+
+def test_what_could_not_be_counted_says_why():
+    text = line(row([1e6], [], reason="OSError: no valgrind for this machine"))
+    assert text == "instructions of a/forward: not counted on head: OSError: no valgrind for this machine"
+
+
+def test_one_benchmark_a_phase_is_counted():
+    assert [one.phase for one in choose(BENCHMARKS)] == ["forward", "backward", "step"]
+
+
+def request_for(tmp_path, **options):
+    return Request(tmp_path, None, ".", tmp_path, tmp_path, instructions=True, **options)
+
+
+def test_without_valgrind_nothing_is_begun(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(GateError, match="needs valgrind, which is not installed"), open_gate(
+        request_for(tmp_path), None
+    ):  # fmt: skip
+        pass
+
+
+def test_instructions_of_tests_are_not_counted(tmp_path, monkeypatch):
+    (tmp_path / "valgrind").write_text("#!/bin/sh\n")
+    (tmp_path / "valgrind").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(GateError, match="does not go with --pytest"), open_gate(
+        request_for(tmp_path, pytest="tests"), None
+    ):  # fmt: skip
+        pass
+
+
+COUNTER = """
+import json, os, sys
+task = json.loads(sys.stdin.readline())
+head = os.environ["PYTHONPATH"].endswith("/r")
+for one in task["benchmarks"][: 1 if head else 2]:
+    counts = [1e6 * (1 + head / 10)] * task["repeats"]
+    row = {"counts": counts, "functions": [["a:b", 1.0]], "reason": ""}
+    print(json.dumps({"kind": "counted", "name": one["name"], **row}))
+if head:
+    sys.exit("out of memory")
+print(json.dumps({"kind": "done"}))
+"""
+
+
+def test_counts_of_both_sides_meet_and_a_side_that_dies_says_so(tmp_path, monkeypatch):
+    """The protocol, with a scripted counter: callgrind itself takes minutes."""
+    (tmp_path / "counter.py").write_text(COUNTER)
+    monkeypatch.setattr("bench.instructions.SCRIPT", tmp_path / "counter.py")
+    trees = Trees(tmp_path, tmp_path, {}, False, dict.fromkeys(("base", "head"), sys.executable))
+    rows = count_instructions(trees, BENCHMARKS[:2], tmp_path)
+    first, second = describe_instructions(rows, [])
+    assert first.startswith(f"warning: instructions of {BENCHMARKS[0].name}: 1.000 to 1.100 million, +10.00%")
+    assert second == f"instructions of {BENCHMARKS[1].name}: not counted on head: out of memory"
+
+
+# ---- extra work --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tree(tmp_path):
+    for name in ("lenet", "bench"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
+
+
+COUNT = """
+import json, sys
+from bench import timing
+from bench.experiment.trial import Trial
+from lenet import networks
+class Floats:
+    done = 0
+    def __getitem__(self, rows):
+        Floats.done += 1
+        return networks.torch.ones(3)
+networks._floats = Floats()
+for benchmark in json.loads(sys.argv[1]):
+    subject = timing.build_subject(Trial.from_dict(benchmark["trial"]))
+    Floats.done = 0
+    timing.run_block(subject, benchmark["phase"], 3)
+    print(benchmark["name"], Floats.done)
+"""
+
+
+@pytest.mark.parametrize("phase", ["forward", "step"])
+def test_only_the_slowed_benchmark_does_extra_work_and_as_often_as_it_runs(tree, phase):
+    victim = [one for one in BENCHMARKS if one.phase == phase][1]
+    inject(tree, victim, "copy", 5)
+    names = json.dumps([dataclasses.asdict(one) for one in BENCHMARKS if one.phase in ("forward", "step")])
+    done = subprocess.run(
+        [sys.executable, "-c", COUNT, names], capture_output=True, text=True, check=True, cwd=tree
+    )  # fmt: skip
+    counted = dict(line.split() for line in done.stdout.splitlines())
+    assert counted.pop(victim.name) == "3"
+    assert set(counted.values()) == {"0"}
+
+
+def test_a_comment_and_every_kind_of_extra_work_run_and_change_no_result(tree):
+    victim = BENCHMARKS[0]
+    script = """
+import torch
+from lenet.networks import build
+from lenet.variant import Variant
+model = build(Variant(**VARIANT), seed=0).eval()
+print(model(torch.ones(16, 1, 32, 32)).sum().item())
+""".replace("VARIANT", repr(victim.trial["variant"]))
+
+    def run():
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=tree)
+        return done.stdout
+
+    before = run()
+    add_comment(tree)
+    text = (tree / FILE).read_text()
+    for kind in KINDS:
+        (tree / FILE).write_text(text)
+        inject(tree, victim, kind, 7)
+        assert run() == before
+
+
+def test_extra_work_needs_this_projects_networks(tmp_path):
+    with pytest.raises(GateError, match="not in this checkout"):
+        inject(tmp_path, BENCHMARKS[0], "copy", 1)

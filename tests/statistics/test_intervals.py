@@ -1,0 +1,111 @@
+"""Intervals: to the digit against scipy, and how often they cover the truth when it is known."""
+
+import math
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from bench.statistics.intervals import UNKNOWN, Estimate, is_narrow, mean_interval, median_interval
+
+NOISE = ("normal", "heavy_tailed", "bimodal", "drifting")
+DRAWS = 1_000
+
+
+@pytest.mark.parametrize("values", [[0.98, 0.97], [0.981, 0.975, 0.99], [3.0, 1.0, 4.0, 1.0, 5.0, 9.0, 2.0, 6.0]])
+@pytest.mark.parametrize("confidence", [0.9, 0.95, 0.99])
+def test_a_mean_has_students_interval(values, confidence):
+    estimate = mean_interval(values, confidence)
+    low, high = scipy.stats.t.interval(confidence, len(values) - 1, loc=np.mean(values), scale=scipy.stats.sem(values))
+    assert estimate.n == len(values)
+    assert (estimate.value, estimate.low, estimate.high) == pytest.approx((np.mean(values), low, high), rel=1e-12)
+    assert estimate.half_width == pytest.approx((high - low) / 2)
+
+
+def test_a_median_is_the_geometric_mean_of_the_processes_medians():
+    processes = [[1.0, 1.1, 50.0], [1.2, 1.3, 1.25, 1.21], [0.9]]
+    medians = [1.1, (1.21 + 1.25) / 2, 0.9]
+    low, high = scipy.stats.t.interval(0.95, 2, loc=np.log(medians).mean(), scale=scipy.stats.sem(np.log(medians)))
+    estimate = median_interval(processes)
+    expected = (scipy.stats.gmean(medians), math.exp(low), math.exp(high))
+    assert (estimate.value, estimate.low, estimate.high) == pytest.approx(expected, rel=1e-12)
+    assert estimate.n == 3
+
+
+def test_rounds_are_no_repeats():
+    """A thousand rounds of two processes say no more than two processes do."""
+    few = median_interval([[1.0], [1.1]])
+    assert median_interval([[1.0] * 1000, [1.1] * 1000]) == few
+
+
+def test_nothing_and_one_value_have_no_interval():
+    for empty in (mean_interval([]), median_interval([]), median_interval([[], []])):
+        assert empty.n == 0
+        assert all(math.isnan(number) for number in (empty.value, empty.low, empty.high))
+    for one in (mean_interval([2.0]), median_interval([[2.0, 2.0]])):
+        assert (one.value, one.n) == (pytest.approx(2.0), 1)
+        assert math.isnan(one.low)
+        assert math.isnan(one.high)
+
+
+def test_a_process_without_rounds_is_left_out():
+    assert median_interval([[1.0], [], [2.0]]) == median_interval([[1.0], [2.0]])
+
+
+def test_nan_spreads_rather_than_vanishing():
+    assert math.isnan(mean_interval([1.0, math.nan]).value)
+    assert math.isnan(median_interval([[1.0, math.nan], [1.0]]).low)
+
+
+@pytest.mark.parametrize(
+    ("estimate", "narrow"),
+    [
+        (Estimate(10.0, 9.75, 10.25, 5), True),
+        (Estimate(10.0, 9.5, 10.5, 5), True),
+        (Estimate(10.0, 9.4, 10.6, 5), False),
+        (Estimate(-10.0, -10.5, -9.5, 5), True),
+        (Estimate(10.0, 10.0, 10.0, 2), True),
+        (Estimate(10.0, math.nan, math.nan, 1), False),
+        (UNKNOWN, False),
+    ],
+)
+def test_narrow_is_a_half_width_within_the_target(estimate, narrow):
+    assert is_narrow(estimate, 0.05) is narrow
+
+
+def noise(kind, random, processes, rounds):
+    """Draws around 0, (processes, rounds): rounds of one process are as unlike each other as processes are."""
+    shape = (processes, rounds)
+    if kind == "normal":
+        return random.normal(size=shape)
+    if kind == "heavy_tailed":
+        return random.standard_t(3, size=shape)
+    if kind == "bimodal":
+        return random.choice([-1.0, 1.0], size=shape) + 0.3 * random.normal(size=shape)
+    drift = np.linspace(-1.5, 1.5, processes * rounds).reshape(shape)
+    return drift + random.normal(size=shape)
+
+
+def check_coverage(hits, kind):
+    """Within what chance allows of 95 %: not below it, and for normal noise not above it either."""
+    # Where processes fall into two modes, five may all lie in one: no interval can know of the other then.
+    share = 0.90 if kind == "bimodal" else 0.95
+    fewest, most = scipy.stats.binom.ppf([0.001, 0.999], len(hits), share)
+    assert sum(hits) >= fewest, f"{kind}: covered {np.mean(hits):.3f}"
+    assert kind != "normal" or sum(hits) <= most, f"{kind}: covered {np.mean(hits):.3f}"
+
+
+@pytest.mark.parametrize("kind", NOISE)
+@pytest.mark.parametrize("n", [5, 10])
+def test_the_mean_of_seeds_is_covered(kind, n):
+    random = np.random.default_rng(1)
+    estimates = [mean_interval(0.98 + 0.01 * noise(kind, random, n, 1)[:, 0]) for _ in range(DRAWS)]
+    check_coverage([e.low <= 0.98 <= e.high for e in estimates], kind)
+
+
+@pytest.mark.parametrize("kind", NOISE)
+@pytest.mark.parametrize("n", [5, 10])
+def test_the_time_of_a_phase_is_covered(kind, n):
+    random = np.random.default_rng(2)
+    seconds = [1e-3 * np.exp(0.02 * noise(kind, random, n, 1) + 0.01 * noise(kind, random, n, 6)) for _ in range(DRAWS)]
+    check_coverage([e.low <= 1e-3 <= e.high for e in map(median_interval, seconds)], kind)
