@@ -1,177 +1,185 @@
-"""The plan of the house, held: imports run downward, heavy libraries have one home, and only entry points exit."""
+"""The plan of the house, held. A folder imports only from folders on a lower floor; see docs/architecture.md."""
 
 import ast
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
-LAYERS = (
-    ("bench.__main__",),
-    ("bench.cli",),
-    ("bench.tracking_cli", "bench.tracking_worker"),
-    ("bench.imported", "bench.products"),
-    ("bench.gate_cli", "bench.page", "bench.tracking"),
-    ("bench.compare_cli", "bench.gate_report", "bench.report", "bench.self_test", "bench.sweep_run"),
-    ("bench.gate_run", "bench.history", "bench.model", "bench.replica", "bench.runs", "bench.sending", "bench.sources"),
-    (
-        "bench.baseline", "bench.compare", "bench.entry", "bench.forkserver", "bench.gate", "bench.injection",
-        "bench.instructions", "bench.plots", "bench.pytest_suite", "bench.runner",
-    ),
-    (
-        "bench.claims", "bench.doctor", "bench.effects", "bench.gate_accuracy", "bench.pairs", "bench.side",
-        "bench.table", "bench.timing_stage", "bench.tracker", "bench.verdict_files", "bench.views",
-        "bench.worker",
-    ),
-    (
-        "bench.draws", "bench.experiment", "bench.formats.bencher", "bench.formats.github_action",
-        "bench.formats.junit", "bench.formats.markdown", "bench.formats.own_json", "bench.formats.pytest_benchmark",
-        "bench.formats.text", "bench.gate_settings", "bench.launch", "bench.log_time", "bench.pair_worker",
-        "bench.progress", "bench.rejection", "bench.server", "bench.timing", "bench.weights",
-    ),
-    (
-        "bench.collector", "bench.formats", "bench.formats.numbers", "bench.injection_worker",
-        "bench.instructions_worker", "bench.machine", "bench.pytest_worker", "bench.record", "bench.statistics",
-        "bench.store", "bench.trees", "bench.trial", "bench.verdict",
-    ),
-    ("bench.errors",),
-    ("bench", "lenet"),
-    ("lenet.baselines", "lenet.extensions"),
-    ("lenet.networks", "lenet.training"),
-    ("lenet.classic", "lenet.step"),
-    ("lenet.data", "lenet.initialize", "lenet.sdlm"),
-    ("lenet.files", "lenet.layers", "lenet.rejection", "lenet.schedule"),
-    ("lenet.variant",),
-    ("lenet.architectures", "lenet.augmentation", "lenet.errors", "lenet.losses", "lenet.vision"),
-)  # fmt: skip
-"""From the top down. A module imports only from layers below its own; every module has its place here."""
+FLOORS = {
+    "bench/__main__.py": 8,
+    "bench/cli": 7,
+    "bench/compare": 6,
+    "bench/sweep": 5,
+    "bench/report": 5,
+    "bench/gate": 5,
+    "bench/tracking": 5,
+    "bench/analysis": 4,
+    "bench/verdicts": 4,
+    "bench/watcher.py": 4,
+    "bench/experiment": 3,
+    "bench/records": 3,
+    "bench/machine": 3,
+    "bench/gate/sides": 3,
+    "bench/statistics": 2,
+    "bench/text": 2,
+    "bench/errors.py": 2,
+    "bench/measure": 2,
+    "bench/__init__.py": 1,
+    "lenet": 1,
+}
+"""Where each folder stands. Files of one folder may import each other; folders of one floor may not."""
+
+ALLOWED = {("bench/compare", "bench/tracking")}
+"""`lenet-bench compare mlflow:RUN_ID` reads a side from MLflow."""
 
 HOMES = {
-    "torch": {
-        "bench.forkserver", "bench.instructions_worker", "bench.model", "bench.pair_worker", "bench.timing",
-        "bench.worker", "lenet.augmentation", "lenet.baselines", "lenet.classic", "lenet.data", "lenet.initialize",
-        "lenet.layers", "lenet.losses", "lenet.networks", "lenet.rejection", "lenet.sdlm", "lenet.step",
-        "lenet.training", "lenet.vision",
-    },
-    "torchvision": {"lenet.vision"},
-    "sklearn": {"lenet.baselines", "lenet.files"},
-    "mlflow": {"bench.model", "bench.sending", "bench.store", "bench.sweep_run"},
-    "pandas": {
-        "bench.effects", "bench.page", "bench.plots", "bench.products", "bench.report", "bench.side", "bench.table",
-    },
-    "scipy": {"bench.log_time", "bench.statistics"},
-    "pydantic": {"bench.experiment", "bench.gate_run"},
-    "pytest": {"bench.pytest_worker"},
-    "typer": {"bench.tracking_cli", "bench.cli", "bench.compare_cli", "bench.gate_cli", "bench.verdict_files"},
-    "rich": {"bench.cli", "bench.gate_cli", "bench.history", "bench.progress", "bench.report"},
-    "matplotlib": {"bench.history", "bench.plots"},
-    "jinja2": {"bench.page"},
+    "torch": {"lenet", "bench/measure", "bench/gate/sides", "bench/sweep/worker.py", "bench/sweep/fork_server.py",
+              "bench/tracking/champion.py"},
+    "torchvision": {"lenet/vision.py"},
+    "sklearn": {"lenet"},
+    "mlflow": {"bench/tracking"},
+    "pandas": {"bench/analysis", "bench/compare", "bench/report"},
+    "scipy": {"bench/statistics"},
+    "pydantic": {"bench/experiment", "bench/gate/gate.py"},
+    "pytest": {"bench/gate/sides/pytest_side.py"},
+    "typer": {"bench/cli"},
+    "rich": {"bench/cli", "bench/report"},
+    "matplotlib": {"bench/report"},
+    "jinja2": {"bench/report"},
 }  # fmt: skip
-"""Who may import what is slow to import, at all."""
+"""The only folders and files that may import what is slow to import."""
 
-ONLY_INSIDE_FUNCTIONS = {"torchvision", "sklearn", "mlflow", "matplotlib", "jinja2"}
-ENTRY_POINTS = {
-    "bench.__main__", "bench.cli", "bench.forkserver", "bench.gate_cli", "bench.injection_worker",
-    "bench.instructions_worker", "bench.pair_worker", "bench.pytest_worker", "bench.tracking_worker",
-    "bench.worker", "lenet.vision",
-}  # fmt: skip
-"""Modules that are run as commands, and may therefore end the process."""
+INSIDE_FUNCTIONS = {"torchvision", "sklearn", "mlflow", "matplotlib", "jinja2"}
+"""Imported only when needed, not with the module."""
 
-TREES = {
-    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): ast.parse(path.read_text())
+RUN_AS_COMMANDS = {"bench/__main__.py", "bench/cli", "bench/sweep/worker.py", "bench/sweep/fork_server.py",
+                   "bench/tracking/worker.py", "bench/gate/sides", "lenet/vision.py"}  # fmt: skip
+"""The only places that may end the process."""
+
+FILES = {
+    path.relative_to(ROOT).as_posix(): ast.parse(path.read_text(encoding="utf-8"))
     for package in ("bench", "lenet")
     for path in sorted((ROOT / package).rglob("*.py"))
 }
-PLACE = {module: place for place, layer in enumerate(LAYERS) for module in layer}
 
 
-def is_for_types(node):
+def home(file, places):
+    """The longest entry of `places` that a file is or lies in, or None."""
+    fitting = [place for place in places if file == place or file.startswith(f"{place}/")]
+    return max(fitting, key=len, default=None)
+
+
+def only_for_types(node):
     return isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
 
 
-def imports(module):
-    """(what is imported, whether inside a function) of a module, without what only the type checker sees."""
+def imports(file):
+    """(module, inside a function?) for everything that a file imports, but for what only the type checker sees."""
+    package = file.removesuffix(".py").split("/")[:-1]
     found = []
 
     def visit(node, inside):
-        if is_for_types(node):
+        if only_for_types(node):
             return
         if isinstance(node, ast.Import):
             found.extend((alias.name, inside) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{module}: a relative import"
-            for alias in node.names:
-                whole = f"{node.module}.{alias.name}"
-                found.append((whole if whole in TREES else node.module, inside))
+            start = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*start, *([node.module] if node.module else [])])
+            found.extend((f"{module}.{alias.name}", inside) for alias in node.names)
         inside = inside or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         for child in ast.iter_child_nodes(node):
             visit(child, inside)
 
-    visit(TREES[module], False)
+    visit(FILES[file], False)
     return found
 
 
-def test_every_module_has_a_layer_and_every_layer_its_modules():
-    listed = [module for layer in LAYERS for module in layer]
-    assert sorted(listed) == sorted(TREES)
+def file_of(module):
+    """The file of our own that a dotted name means, or None."""
+    parts = module.split(".")
+    for end in range(len(parts), 0, -1):
+        path = "/".join(parts[:end])
+        for file in (f"{path}.py", f"{path}/__init__.py"):
+            if file in FILES:
+                return file
+    return None
 
 
-def test_every_package_is_installed():
-    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
-    folders = [path.parent for package in ("bench", "lenet") for path in (ROOT / package).rglob("__init__.py")]
-    assert sorted(listed) == sorted(".".join(folder.relative_to(ROOT).parts) for folder in folders)
+def test_every_file_stands_on_a_floor():
+    assert [file for file in FILES if home(file, FLOORS) is None and file.count("/") > 1] == []
+    assert [place for place in FLOORS if not (ROOT / place).exists()] == []
 
 
-@pytest.mark.parametrize("module", TREES)
-def test_imports_run_downward(module):
-    own = {target for target, _ in imports(module) if target.partition(".")[0] in ("bench", "lenet")}
-    assert own <= set(TREES), f"{module} imports what is not there"
-    # The package `lenet` hands out LeNet from above the modules that it is made of.
-    place = -1 if module == "lenet" else PLACE[module]
-    upward = sorted(target for target in own if PLACE[target] <= place)
-    assert not upward, f"{module} imports upward: {upward}"
+@pytest.mark.parametrize("file", FILES)
+def test_imports_run_to_lower_floors(file):
+    here = home(file, FLOORS)
+    for module, _ in imports(file):
+        if module.partition(".")[0] in ("bench", "lenet"):
+            target = file_of(module)
+            assert target, f"{file} imports {module}, which is not there"
+            there = home(target, FLOORS)
+            allowed = there == here or FLOORS[there] < FLOORS[here] or (here, there) in ALLOWED
+            if target.endswith("/__init__.py") and target.count("/") > 1:
+                continue  # a package's head holds nothing
+            assert allowed, f"{file} (floor {FLOORS[here]}) imports {module} ({there}, floor {FLOORS[there]})"
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if home(file, ["bench/measure", "bench/gate/sides"])])
+def test_what_a_judged_process_loads_names_nothing_of_bench(file):
+    """It is imported as part of a package `judge`, so that the judged tree may hold another bench, or none."""
+    named = [
+        node.module if isinstance(node, ast.ImportFrom) else alias.name
+        for node in ast.walk(FILES[file])
+        if isinstance(node, ast.Import) or (isinstance(node, ast.ImportFrom) and node.level == 0)
+        for alias in node.names
+    ]
+    assert [name for name in named if name.partition(".")[0] == "bench"] == []
+    targets = {file_of(module) for module, _ in imports(file)} - {None}
+    ours = {home(target, FLOORS) for target in targets if not target.endswith("__init__.py")}
+    assert ours <= {"bench/measure", "bench/gate/sides", "lenet"}
+
+
+def test_others_import_by_whole_names():
+    relative = {
+        file
+        for file, tree in FILES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.level
+    }
+    assert {home(file, FLOORS) for file in relative} <= {"bench/measure", "bench/gate/sides"}
 
 
 @pytest.mark.parametrize("library", HOMES)
 def test_heavy_libraries_stay_at_home(library):
-    users = {
-        module: inside for module in TREES for target, inside in imports(module) if target.partition(".")[0] == library
-    }
-    assert set(users) <= HOMES[library]
-    assert users or library in ("torchvision", "sklearn"), f"nobody imports {library}"
-    if library in ONLY_INSIDE_FUNCTIONS:
+    users = {file: inside for file in FILES for module, inside in imports(file) if module.partition(".")[0] == library}
+    assert users or library == "torchvision", f"nobody imports {library}"  # lenet/vision.py asks importlib for it
+    assert [file for file in users if home(file, HOMES[library]) is None] == []
+    if library in INSIDE_FUNCTIONS:
         assert all(users.values()), f"{library} is imported with the module"
 
 
-@pytest.mark.parametrize("module", sorted(HOMES["typer"]))
-def test_the_command_line_imports_only_typer_before_it_knows_the_command(module):
-    early = {target for target, inside in imports(module) if not inside}
-    outside = {target for target in early if target.partition(".")[0] not in {*sys.stdlib_module_names, "bench"}}
-    assert outside == {"typer"}
+@pytest.mark.parametrize("file", [file for file in FILES if file.startswith("bench/cli/")])
+def test_the_command_line_imports_only_typer_before_it_knows_the_command(file):
+    if file in ("bench/cli/terminal.py", "bench/cli/doctor.py"):  # imported inside the commands that need them
+        return
+    early = {module.partition(".")[0] for module, inside in imports(file) if not inside}
+    assert early - {*sys.stdlib_module_names, "bench"} <= {"typer"}
 
 
-def test_nobody_imports_the_worker_but_the_fork_server():
-    users = {module for module in TREES for target, _ in imports(module) if target == "bench.worker"}
-    assert users == {"bench.forkserver"}
-
-
-def calls(module):
-    return [ast.unparse(node.func) for node in ast.walk(TREES[module]) if isinstance(node, ast.Call)]
-
-
-@pytest.mark.parametrize("module", [module for module in TREES if module not in ENTRY_POINTS])
-def test_only_entry_points_end_the_process(module):
-    enders = {"sys.exit", "exit", "quit", "os._exit", "SystemExit"}
-    assert not enders & set(calls(module))
+@pytest.mark.parametrize("file", [file for file in FILES if home(file, RUN_AS_COMMANDS) is None])
+def test_only_commands_end_the_process(file):
+    calls = {ast.unparse(node.func) for node in ast.walk(FILES[file]) if isinstance(node, ast.Call)}
+    assert not calls & {"sys.exit", "exit", "quit", "os._exit", "SystemExit"}
 
 
 def test_modules_are_named_for_what_they_do():
     vague = {"utils", "util", "helpers", "helper", "manager", "base", "common", "misc", "core"}
-    assert not [module for module in TREES if vague & set(module.rpartition(".")[2].split("_"))]
+    assert [file for file in FILES if vague & set(Path(file).stem.split("_"))] == []
 
 
 HEAVY = ("torch", "torchvision", "mlflow", "pandas", "matplotlib", "pyarrow", "sklearn")
@@ -210,7 +218,8 @@ for name in sys.argv[1:]:
     importlib.import_module(name)
 print(*sorted(name for name in sys.modules if "." not in name))
 """
-    parents = ["bench.runner", "bench.runs", "bench.progress", "bench.products", "bench.tracking", "bench.doctor"]
+    parents = ["bench.sweep.sweep", "bench.sweep.start", "bench.cli.terminal", "bench.report.files",
+               "bench.tracking.sync", "bench.cli.doctor"]  # fmt: skip
     done = subprocess.run(
         [sys.executable, "-c", script, *parents], capture_output=True, text=True, cwd=ROOT, check=True
     )

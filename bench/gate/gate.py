@@ -150,7 +150,7 @@ def open_gate(request: Request, watcher: Watcher) -> Iterator[Trees]:
             raise GateError("--instructions counts those of trials; it does not go with --pytest")
     try:
         with (
-            machine_lock(watcher, wait=request.wait),
+            machine_lock(watcher.say, wait=request.wait),
             open_trees(
                 request.start,
                 request.base,

@@ -15,7 +15,7 @@ from bench.gate.settings import Settings
 from bench.gate.trees import Trees
 from bench.machine.processes import WorkerProcess
 
-SCRIPT = Path(__file__).with_name("injection_worker.py")
+SIDE = "injection_side"
 FILE = Path("lenet") / "networks.py"
 LIMIT_S = 600.0
 PHASES = ("forward", "step")  # whose timed part has a forward pass in it
@@ -88,7 +88,7 @@ def slow_down(trees: Trees, benchmark: Benchmark, kind: str, share: float, logs:
     task = {"trial": benchmark.trial, "phase": benchmark.phase, "share": share, "block_s": Settings.block_ms / 1e3}
     environment = side_environment(trees.link("head", "base"), 0)
     log = logs / f"injection-{kind}.log"
-    with WorkerProcess(task, environment, log, side_command(trees, "head", SCRIPT)) as process:
+    with WorkerProcess(task, environment, log, side_command(trees, "head", SIDE)) as process:
         message = process.receive(LIMIT_S)
         if message is None or message["kind"] == "broken":
             reason = explain(process)[1] if message is None else message["reason"]

@@ -18,7 +18,7 @@ from bench.gate.trees import SIDES, Trees
 from bench.machine.processes import WorkerProcess
 from bench.verdicts.verdict import SLOWER, Verdict
 
-SCRIPT = Path(__file__).with_name("instructions_worker.py")
+SIDE = "instructions_side"
 BENCHMARKS = 3  # at most: importing torch under callgrind takes about a minute, once a benchmark and side
 ITERATIONS, REPEATS = 20, 3
 LIMIT_S = 1800.0  # for one benchmark
@@ -58,7 +58,7 @@ def count_instructions(trees: Trees, benchmarks: Sequence[Benchmark], logs: Path
         sides = {}
         for side in SIDES:
             environment = side_environment(trees.link(side, "base"), 0)
-            command = side_command(trees, side, SCRIPT)
+            command = side_command(trees, side, SIDE)
             process = WorkerProcess(task, environment, logs / f"instructions-{side}.log", command)
             sides[side] = stack.enter_context(process)
         for side, process in sides.items():

@@ -28,7 +28,8 @@ from bench.machine.processes import START_LIMIT_S, WorkerProcess, worker_environ
 
 CONTROL = "control"
 FEWEST_ALTERNATIONS = 5  # of a benchmark that takes longer than a block should
-SCRIPT = Path(__file__).with_name("pair_worker.py")
+START = Path(__file__).parent / "sides" / "start.py"
+SIDE = "trial_side"
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Benchmark:
 class Suite(Protocol):
     """What both sides of a pair run. `begin_limit_s`: what getting ready for one benchmark may take."""
 
-    script: Path
+    module: str
     begin_limit_s: float
 
     def describe(self, link: Path, benchmarks: Iterable[Benchmark]) -> dict[str, Any]:
@@ -56,7 +57,7 @@ class Suite(Protocol):
 class TrialSuite:
     """Phases of trials, in a new random order each pair."""
 
-    script = SCRIPT
+    module = SIDE
     begin_limit_s = 0.0  # nothing beyond what any block may take
 
     def describe(self, link: Path, benchmarks: Iterable[Benchmark]) -> dict[str, Any]:
@@ -177,7 +178,7 @@ class PairSource:
             task,
             side_environment(link, pair.hash_seed),
             self._logs / f"{side}-{pair.number}.log",
-            side_command(self._trees, side, self._suite.script),
+            side_command(self._trees, side, self._suite.module),
         )
 
     def _alternate(self, pair: Pair, name: str, following: str | None, sides: dict[str, WorkerProcess]) -> None:
@@ -241,7 +242,7 @@ class PairSource:
                     "trainings": trainings,
                 }
                 environment = side_environment(self._trees.link(side, "base"), 0)
-                command = side_command(self._trees, side, SCRIPT)
+                command = side_command(self._trees, side, SIDE)
                 process = WorkerProcess(task, environment, self._logs / f"train-{side}.log", command)
                 sides[side] = stack.enter_context(process)
             trained: dict[str, list[dict[str, Any]]] = {side: [] for side in SIDES}
@@ -255,9 +256,9 @@ class PairSource:
         return trained
 
 
-def side_command(trees: Trees, side: str, script: Path) -> list[str]:
-    """The judge's script, run by a side's interpreter; the judge's folder stays off its path."""
-    return [trees.pythons[side], "-P", str(script)]
+def side_command(trees: Trees, side: str, module: str) -> list[str]:
+    """A module of `bench/gate/sides`, run by a side's interpreter; the judge's folders stay off its path."""
+    return [trees.pythons[side], "-P", str(START), module]
 
 
 def side_environment(link: Path, hash_seed: int) -> dict[str, str]:

@@ -59,7 +59,7 @@ def plan(trees: Trees, request: Request, notes: list[str]) -> tuple[Experiment, 
     experiment = read_experiment(file)
     if experiment.extensions:
         raise GateError(f"{request.experiment}: extensions cannot be gated; compare what they register with `run`")
-    reason = check_devices(experiment)
+    reason = check_devices(named.trial.placement.device for named in experiment.trials)
     if reason:
         notes.append(f"benchmarks on cuda are left out: {reason}")
     benchmarks = [

@@ -25,7 +25,7 @@ SHARE = 0.05
 
 
 def run_self_test(request: Request, watcher: Watcher) -> tuple[list[str], bool]:
-    """Runs both gates on the head of the checkout and says what they found. Raises as `bench.gate.gate.execute` does."""
+    """Runs both gates on the head of the checkout and says what they found. Raises as `gate.execute` does."""
     request = dataclasses.replace(request, base=request.head if request.head != "." else "HEAD", head="HEAD")
     if request.pytest:
         raise GateError("--self-test puts extra work into this project's networks; it does not go with --pytest")

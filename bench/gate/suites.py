@@ -1,6 +1,6 @@
 """A suite written for pytest-benchmark, as the gate sees it: which tests either side has, and how a pair runs them.
 
-Two trees and a path go in, benchmarks come out. It imports no pytest: what runs the tests is `pytest_worker.py`, in
+Two trees and a path go in, benchmarks come out. It imports no pytest: what runs the tests is `sides/pytest_side.py`, in
 another process, started by path.
 """
 
@@ -29,7 +29,7 @@ class PytestSuite:
     - `path`: a file or folder of tests, relative to the checkout.
     """
 
-    script = Path(__file__).with_name("pytest_worker.py")
+    module = "pytest_side"
     begin_limit_s = START_LIMIT_S  # a test's fixtures may read data, start servers, ...
 
     def __init__(self, path: str) -> None:
@@ -76,7 +76,7 @@ class PytestSuite:
             raise GateError(f"--pytest {self.path}: not in the head; it is a path relative to the checkout")
         link, log = trees.link(side, "base"), trees.folder / f"collect-{side}.log"
         task = {"kind": "collect", "tree": str(trees.path(side)), **self.describe(link, [])}
-        with WorkerProcess(task, side_environment(link, 0), log, side_command(trees, side, self.script)) as process:
+        with WorkerProcess(task, side_environment(link, 0), log, side_command(trees, side, self.module)) as process:
             message = process.receive(START_LIMIT_S)
             if message is None:
                 assert process.failure is not None

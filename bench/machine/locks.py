@@ -6,11 +6,10 @@ import contextlib
 import fcntl
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bench.errors import BadInputError, BusyError
-from bench.watcher import Watcher
 
 
 @contextlib.contextmanager
@@ -33,9 +32,13 @@ def lock(path: Path, message: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def machine_lock(watcher: Watcher, *, wait: bool = True) -> Iterator[None]:
+def machine_lock(say: Callable[[str], None], *, wait: bool = True) -> Iterator[None]:
     """Waits until nothing else of this suite is timing on this machine, and holds the others off meanwhile. Raises
     `BlockingIOError` instead of waiting if told not to.
+
+    **Arguments:**
+
+    - `say`: told in one line that there is something to wait for.
     """
     path = Path(tempfile.gettempdir()) / f"lenet-bench-timing-{os.getuid()}.lock"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
@@ -45,7 +48,7 @@ def machine_lock(watcher: Watcher, *, wait: bool = True) -> Iterator[None]:
         except BlockingIOError:
             if not wait:
                 raise
-            watcher.say("another sweep is timing on this machine; waiting for it to finish")
+            say("another sweep is timing on this machine; waiting for it to finish")
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:

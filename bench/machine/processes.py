@@ -13,12 +13,11 @@ import selectors
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from bench.errors import LaunchError
-from bench.experiment.experiment import Experiment
 
 WORKER = [sys.executable, "-m", "bench.sweep.worker"]
 OUT_OF_MEMORY = ("out of memory", "allocate memory", "memoryerror", "bad_alloc", "not enough memory")
@@ -195,9 +194,9 @@ def allocator_environment() -> dict[str, str]:
     }
 
 
-def check_devices(experiment: Experiment) -> str:
-    """Why trials on CUDA cannot run here, or "" if they can or there are none."""
-    if not any(named.trial.placement.device == "cuda" for named in experiment.trials):
+def check_devices(devices: Iterable[str]) -> str:
+    """Why trials on CUDA cannot run here, or "" if they can or no device of them is CUDA."""
+    if "cuda" not in devices:
         return ""
     answer = ask({"kind": "probe"})
     return "" if answer["cuda"] else str(answer["reason"])

@@ -7,16 +7,17 @@ What the samples mean - medians, intervals, when to stop - is not decided here.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from bench.experiment.trial import Trial
 from lenet.data import synthesize
 from lenet.networks import build, count
 from lenet.step import TrainingStep
+from lenet.variant import Recipe, Variant
 
 WARMUP_MIN_STEPS = 5
 WARMUP_MIN_S = 0.1
@@ -50,30 +51,33 @@ class Subject:
     iterations: dict[str, int] = field(default_factory=dict)
 
 
-def build_subject(trial: Trial) -> Subject:
+def build_subject(variant: Variant, recipe: Recipe, placement: Mapping[str, Any]) -> Subject:
     """Builds a trial's network, optimiser and batch on its device, and compiles or captures where the backend asks
     for it.
+
+    **Arguments:**
+
+    - `placement`: `device`, `threads`, `dtype`, `memory_format` and `backend`, as plain values.
     """
-    variant, recipe, placement = trial.variant, trial.recipe, trial.placement
-    torch.set_num_threads(placement.threads)
+    torch.set_num_threads(placement["threads"])
     model = build(variant, seed=0)
     shape = (variant.channels, variant.input_size, variant.input_size)
     network = count(model, shape)
     step = TrainingStep(
         model,
         recipe,
-        device=placement.device,
-        dtype=placement.dtype,
-        memory_format=placement.memory_format,
-        backend=placement.backend,
+        device=placement["device"],
+        dtype=placement["dtype"],
+        memory_format=placement["memory_format"],
+        backend=placement["backend"],
     )
     split = synthesize(
-        variant.channels, variant.classes, variant.input_size, images=recipe.batch_size, device=placement.device
+        variant.channels, variant.classes, variant.input_size, images=recipe.batch_size, device=placement["device"]
     ).train
     images = split.images
-    if placement.memory_format == "channels_last":
+    if placement["memory_format"] == "channels_last":
         images = images.contiguous(memory_format=torch.channels_last)
-    subject = Subject(step, images, split.labels, network, placement.threads)
+    subject = Subject(step, images, split.labels, network, placement["threads"])
     step.set_learning_rate(0.0)
     subject.prepare_s = step.prepare(images, split.labels)
     return subject

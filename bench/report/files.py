@@ -34,11 +34,6 @@ class Products:
     ranking: Callable[[int], Group]
 
 
-def make_table(run: Run) -> pd.DataFrame:
-    """One row a trial."""
-    return build_table([run])
-
-
 def make_products(run: Run) -> Products:
     """Writes everything into the run's folder and returns it."""
     # Here and below: a CSV of ten thousand trials is not to wait for what draws and explains them.

@@ -19,7 +19,7 @@ import socket
 import sys
 from typing import Any
 
-from bench.machine.child import describe, die_with_parent
+from bench.measure.child import describe, die_with_parent
 from bench.sweep.worker import train
 from lenet.extensions import load_extensions
 

@@ -106,7 +106,7 @@ class Sweep:
                 self._logs.rmdir()  # stays if a worker had something to say
 
     def _skip_absent_devices(self) -> None:
-        reason = check_devices(self._experiment)
+        reason = check_devices(named.trial.placement.device for named in self._experiment.trials)
         if reason:
             for progress in list(self._todo.values()):
                 if progress.named.trial.placement.device == "cuda":
@@ -221,7 +221,7 @@ class Sweep:
             group = {k: p.named for k, p in self._todo.items() if p.named.trial.placement.device == device}
             order = random.Random(self._run.experiment["uid"] + device)
             stage = TimingStage(self._experiment, group, self._run, order, self._options.timing_command)
-            with machine_lock(self._watcher):
+            with machine_lock(self._watcher.say):
                 stage.execute(self._logs, self._watcher)
             for key in group:
                 progress = self._todo[key]

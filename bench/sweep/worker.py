@@ -9,6 +9,7 @@ MLflow or a table.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import random
@@ -18,7 +19,7 @@ import time
 from pathlib import Path
 from typing import Any, TextIO
 
-from bench.machine.child import Emit, classify, describe, die_with_parent
+from bench.measure.child import Emit, classify, describe, die_with_parent
 from lenet.extensions import load_extensions
 
 
@@ -167,7 +168,7 @@ def time_trials(task: dict[str, Any], emit: Emit, acknowledgements: TextIO) -> N
         os.pwrite(cursor, b"%8d" % place, 0)
         try:
             trial = Trial.from_dict(task["trials"][place]["trial"])
-            subject = build_subject(trial)
+            subject = build_subject(trial.variant, trial.recipe, dataclasses.asdict(trial.placement))
             warm_up(subject, phases, block_s)
             subject.peak_memory_bytes = measure_peak_memory(subject)
         except Exception as error:

@@ -57,10 +57,10 @@ class Session:
 
     def sync(self, request: dict[str, Any]) -> dict[str, Any]:
         """Brings the store into agreement with a run; what was done, and where to look."""
-        from bench.report.files import make_table
+        from bench.analysis.table import build_table
 
         run = Run.open(Path(request["run"]))
-        table = make_table(run)
+        table = build_table([run])
         if request["dry_run"]:
             would = sync(run, self._uri, table=table, dry_run=True, patience_s=self._patience_s)
             return {"kind": "done", "text": str(would), "links": []}

@@ -153,7 +153,7 @@ import signal, sys
 import bench.cli.main
 from bench.__main__ import main
 
-bench.cli.main = lambda: exec("signal.raise_signal(signal.{stop})", {{"signal": signal}})
+bench.cli.main.main = lambda: exec("signal.raise_signal(signal.{stop})", {{"signal": signal}})
 main()
 """
 

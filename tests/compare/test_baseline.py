@@ -4,7 +4,7 @@ import math
 
 import pytest
 from fakes import timed_runs
-from test_judge import SECONDS, SLOWER, run_command, verdicts
+from fakes.timed_runs import SECONDS, SLOWER, run_command, verdicts
 
 from bench.compare.baseline import NoBaselineError, find_baseline, list_baselines, read_baseline, save_baseline
 from bench.compare.judge import NO_VERDICT, REGRESSION, compare

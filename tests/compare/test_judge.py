@@ -6,13 +6,12 @@ import json
 import math
 import os
 import stat
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from fakes import noise, timed_runs
+from fakes.timed_runs import SECONDS, SLOWER, run_command, verdicts
 from scipy.stats import binom
 
 from bench.analysis.table import build_table, write_table
@@ -22,9 +21,6 @@ from bench.compare.side import Side, from_run, measured
 from bench.errors import SideError
 from bench.statistics.intervals import median_interval
 from bench.statistics.unpaired import LogTime, compare_times, log_time, log_time_from_interval
-
-SECONDS = {"relu": 1e-3, "tanh": 1.2e-3, "gelu": 2e-3}
-SLOWER = {**SECONDS, "gelu": 2.3e-3}
 
 
 @pytest.fixture
@@ -42,19 +38,6 @@ def make(results):
         )
 
     return make
-
-
-def verdicts(comparison):
-    return {one.name: one.verdict for one in comparison.verdicts}
-
-
-def run_command(*arguments, cwd):
-    done = subprocess.run(
-        [sys.executable, "-m", "bench", *map(str, arguments)], capture_output=True, text=True, cwd=cwd, timeout=120,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-    )  # fmt: skip
-    assert "Traceback" not in done.stderr
-    return done
 
 
 # What is judged ------------------------------------------------------------------------------------------------------

@@ -1,5 +1,10 @@
 """Runs with chosen times and accuracies, written as a sweep writes them, for the tests of what reads stored results."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 
 from bench.experiment.trial import PHASES, Trial
@@ -61,3 +66,20 @@ def make_run(path, seconds, *, processes=5, seed=0, machine=None, base=None, fai
     for record in records:
         run.append(record)
     return run
+
+
+SECONDS = {"relu": 1e-3, "tanh": 1.2e-3, "gelu": 2e-3}
+SLOWER = {**SECONDS, "gelu": 2.3e-3}
+
+
+def verdicts(comparison):
+    return {one.name: one.verdict for one in comparison.verdicts}
+
+
+def run_command(*arguments, cwd):
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", *map(str, arguments)], capture_output=True, text=True, cwd=cwd, timeout=120,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr
+    return done

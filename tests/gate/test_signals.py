@@ -108,7 +108,7 @@ print(json.dumps({"kind": "done"}))
 def test_counts_of_both_sides_meet_and_a_side_that_dies_says_so(tmp_path, monkeypatch):
     """The protocol, with a scripted counter: callgrind itself takes minutes."""
     (tmp_path / "counter.py").write_text(COUNTER)
-    monkeypatch.setattr("bench.instructions.SCRIPT", tmp_path / "counter.py")
+    monkeypatch.setattr("bench.gate.pairs.START", tmp_path / "counter.py")
     trees = Trees(tmp_path, tmp_path, {}, False, dict.fromkeys(("base", "head"), sys.executable))
     rows = count_instructions(trees, BENCHMARKS[:2], tmp_path)
     first, second = describe_instructions(rows, [])

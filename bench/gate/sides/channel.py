@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
+
+from ...measure.child import die_with_parent
 
 CONTROL = "control"
 WARM_UP_S = 0.05
@@ -22,8 +22,7 @@ def open_channel() -> tuple[TextIO, Emit]:
     """Commands from and results to the parent, on descriptors of their own: what the judged code prints goes to
     standard error and cannot damage a line, and what it reads from standard input is empty.
     """
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL)  # die with the parent
+    die_with_parent()
     commands, results = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w", buffering=1)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -68,7 +67,7 @@ def obey(command: dict[str, Any], block: Block) -> dict[str, Any]:
     return {"kind": "block", "seconds": seconds, "cpu_seconds": cpu_s}
 
 
-def check_origin(tree: Path, packages: Collection[str] = ("lenet", "bench")) -> None:
+def check_origin(tree: Path, packages: Collection[str] = ("lenet",)) -> None:
     """Raises unless every part of the judged packages that is loaded lies in the judged tree."""
     for name, module in list(sys.modules.items()):
         if name.split(".")[0] in packages and getattr(module, "__file__", None):

@@ -6,15 +6,16 @@ out.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
 import random
 import statistics
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
+
+from ...measure.garbage import quiet_collector
+from . import channel
+from .trial_side import build, make_block
 
 ROUGH, FINE = 20, 1000  # pairs of blocks: the median of the fine ones is known to 0.2 points
 LARGEST = 1 << 13
@@ -22,33 +23,25 @@ CLEAR = 6
 NEAR, CORRECTIONS = 0.1, 3
 
 
-def main() -> int:
+def main() -> None:
     """Reads the task, searches, answers."""
-    spec = importlib.util.spec_from_file_location("judge_pair_worker", Path(__file__).with_name("pair_worker.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    pair_worker = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(pair_worker)
-    commands, emit = pair_worker.open_channel()
+    commands, emit = channel.open_channel()
     task = json.loads(commands.readline())
     try:
-        timing, collector = pair_worker.load_judge("timing"), pair_worker.load_judge("collector")
-        subject = pair_worker.build(timing, task["trial"])
-        block = pair_worker.make_block(timing, subject, task["phase"])
-        pair_worker.obey({"kind": "warm_up"}, block)
-        with collector.quiet_collector():
+        block = make_block(build(task["trial"]), task["phase"])
+        channel.obey({"kind": "warm_up"}, block)
+        with quiet_collector():
             iterations = max(1, round(task["block_s"] / (block(10)[0] / 10)))
             command = {"kind": "block", "iterations": iterations}
 
             def run() -> float:
                 # As in the gate, since what the work costs depends on what ran just before it; in CPU seconds, in which
                 # waiting for a busy machine does not count.
-                return float(pair_worker.obey(command, block)["cpu_seconds"])
+                return float(channel.obey(command, block)["cpu_seconds"])
 
             emit({"kind": "found"} | search(run, math.log1p(task["share"])))
     except Exception as error:
-        emit({"kind": "broken", "reason": pair_worker.describe(error)})
-    return 0
+        emit({"kind": "broken", "reason": channel.describe(error)})
 
 
 def search(run: Callable[[], float], target: float) -> dict[str, Any]:
@@ -82,7 +75,3 @@ def search(run: Callable[[], float], target: float) -> dict[str, Any]:
             break
         amount = max(1, min(LARGEST, amount + round(missing / max(slope, 1e-9))))
     return {"amount": amount, "share": math.expm1(slowdown(amount, FINE))}
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,13 +1,13 @@
 """One side of a pair that runs tests written with the `benchmark` fixture of pytest-benchmark.
 
-Started by path, as `pair_worker.py` is, and speaking its language: one JSON task on standard input, then commands. It
+Started by path, as `channel.py` is, and speaking its language: one JSON task on standard input, then commands. It
 runs pytest on the judged tree and goes through its tests as it is told; in a test, `benchmark` times nothing by itself
 but obeys until it is told to end. pytest-benchmark need not be installed; where it is, its options are read, no more.
 """
 
 from __future__ import annotations
 
-import importlib.util
+import importlib.metadata
 import json
 import os
 import random
@@ -16,10 +16,12 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NoReturn, TextIO
 
 import pytest
+
+from ...measure.garbage import quiet_collector
+from . import channel
 
 DISTURBING = ("benchmark", "timeout", "randomly")
 """Plug-ins that may read their options but not act: they would time, order or end the tests themselves."""
@@ -28,23 +30,9 @@ SWITCHES = {"xdist": ["-n0", "--dist=no"], "pytest_cov": ["--no-cov"]}
 Block = Callable[[int], tuple[float, float]]
 
 
-def load_judge(name: str) -> ModuleType:
-    """A module beside this file: the judged tree's of the same name, if it has one, is another."""
-    spec = importlib.util.spec_from_file_location(f"judge_{name}", Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-pair_worker, collector = load_judge("pair_worker"), load_judge("collector")
-
-
 def main() -> None:
     """Runs pytest in the judged tree until the parent has asked for everything."""
-    commands, emit = pair_worker.open_channel()
+    commands, emit = channel.open_channel()
     task = json.loads(commands.readline())
     os.chdir(task["link"])
     side = Side(task, commands, emit)
@@ -52,7 +40,7 @@ def main() -> None:
     if not side.has_failed and code in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
         sys.stdout.flush()
         os.ftruncate(2, 0)  # what pytest prints of tests that pass is nothing to keep
-    pair_worker.leave(0 if side.was_reached else code)
+    channel.leave(0 if side.was_reached else code)
 
 
 def arguments(task: Mapping[str, Any]) -> list[str]:
@@ -111,13 +99,13 @@ class Side:
         except RuntimeError as error:
             self._emit({"kind": "broken", "reason": str(error)})
             return True
-        pair_worker.bind(self._task["core"])
+        channel.bind(self._task["core"])
         absent = {name: self._explain(name) for name in self._task["benchmarks"] if name not in items}
         self._emit({"kind": "ready", "failed": absent})
         control = control_block()
         while line := self._commands.readline():
             self._begin = json.loads(line)
-            if self._begin["benchmark"] == pair_worker.CONTROL:
+            if self._begin["benchmark"] == channel.CONTROL:
                 self.serve(control)
                 self._emit({"kind": "ended"})
             else:
@@ -143,7 +131,7 @@ class Side:
     def pytest_runtest_makereport(self, call: pytest.CallInfo[None]) -> None:
         """Keeps the first thing that went wrong in a test, its set-up or its teardown."""
         if call.excinfo is not None and not self._failure:
-            self._failure = pair_worker.describe(call.excinfo.value)
+            self._failure = channel.describe(call.excinfo.value)
 
     def serve(self, block: Block, cost: Callable[[], float] | None = None) -> None:
         """Obeys until the parent has had enough of this benchmark.
@@ -153,9 +141,9 @@ class Side:
         - `cost`: runs the benchmark once and returns the seconds that it takes in all, if not all of them are timed.
         """
         command = self._begin
-        with collector.quiet_collector():
+        with quiet_collector():
             while command["kind"] != "end":
-                answer = pair_worker.obey(command, block)
+                answer = channel.obey(command, block)
                 if cost is not None and command["kind"] == "warm_up":
                     answer["seconds"] = max(answer["seconds"], cost())
                 self._emit(answer)
@@ -167,7 +155,7 @@ class Side:
         tree = Path(self._task["tree"])
         entries = [entry for root in (tree, tree / "src") if root.is_dir() for entry in root.iterdir()]
         names = {entry.stem for entry in entries if entry.suffix == ".py" or (entry / "__init__.py").is_file()}
-        pair_worker.check_origin(tree, names - sys.stdlib_module_names)
+        channel.check_origin(tree, names - sys.stdlib_module_names)
 
 
 class Fixtures:
@@ -230,7 +218,7 @@ class BenchmarkFixture:
         self._side.check_origin()
         kwargs = kwargs or {}
         if setup is None and teardown is None:
-            self._side.serve(pair_worker.time_calls(partial(target, *args, **kwargs)))
+            self._side.serve(channel.time_calls(partial(target, *args, **kwargs)))
             return target(*args, **kwargs)
 
         def call() -> tuple[float, float, Any]:
@@ -276,7 +264,7 @@ def control_block() -> Block:
         for number in sorted(numbers):
             total += number
 
-    block: Block = pair_worker.time_calls(work)
+    block: Block = channel.time_calls(work)
     return block
 
 
@@ -285,7 +273,3 @@ def seed_generators(seed: str) -> None:
     random.seed(seed)
     if (numpy := sys.modules.get("numpy")) is not None:
         numpy.random.seed(random.getrandbits(32))
-
-
-if __name__ == "__main__":
-    main()

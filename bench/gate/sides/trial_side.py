@@ -1,21 +1,18 @@
-"""One side of a pair: a fresh process that runs short blocks of its own tree's code when it is told to.
+"""One side of a pair: a fresh process that runs short blocks of the judged tree's networks when it is told to.
 
-Started by path from the tree that judges, with `PYTHONPATH` naming the tree that is judged: `lenet` and
-`bench.experiment.trial` are the judged tree's, the timing loop (`timing.py` beside this file) is the judge's, the same
-for both sides. One JSON task on standard input, then one command a line; one JSON line back for each. It decides
-nothing and knows no other side.
+Started by path (`start.py`), with `PYTHONPATH` naming the tree that is judged: `lenet` is the judged tree's, the timing
+loop (`bench/measure/blocks.py`) is the judge's, the same for both sides. One JSON task on standard input, then one
+command a line; one JSON line back for each. It decides nothing and knows no other side.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
+from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any, TextIO
 
-from bench.gate.sides.channel import (
+from .channel import (
     CONTROL,
     Block,
     Emit,
@@ -42,9 +39,13 @@ def main() -> None:
 
 def serve(task: dict[str, Any], commands: TextIO, emit: Emit) -> None:
     """Runs one task: `train` (accuracy of trials and seeds) or `time` (blocks on command)."""
-    timing, collector = load_judge("timing"), load_judge("collector")
-    check_origin(Path(task["tree"]))
     import torch
+
+    import lenet.networks  # noqa: F401  # loaded before its origin is looked at
+
+    from ...measure.garbage import quiet_collector
+
+    check_origin(Path(task["tree"]))
 
     torch.set_num_threads(task["threads"])
     torch.set_flush_denormal(True)
@@ -61,13 +62,13 @@ def serve(task: dict[str, Any], commands: TextIO, emit: Emit) -> None:
         key = json.dumps(benchmark["trial"], sort_keys=True)
         try:
             if key not in subjects:
-                subjects[key] = build(timing, benchmark["trial"])
-            blocks[benchmark["name"]] = make_block(timing, subjects[key], benchmark["phase"])
+                subjects[key] = build(benchmark["trial"])
+            blocks[benchmark["name"]] = make_block(subjects[key], benchmark["phase"])
         except Exception as error:
             failed[benchmark["name"]] = describe(error)
     bind(task["core"])
     emit({"kind": "ready", "failed": failed})
-    with collector.quiet_collector():
+    with quiet_collector():
         for line in commands:
             command = json.loads(line)
             try:
@@ -76,28 +77,21 @@ def serve(task: dict[str, Any], commands: TextIO, emit: Emit) -> None:
                 emit({"kind": "failed", "reason": describe(error)})
 
 
-def load_judge(name: str) -> ModuleType:
-    """A module beside this file, under a name of its own, so that it cannot be taken for the judged tree's."""
-    spec = importlib.util.spec_from_file_location(f"judge_{name}", Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+def build(trial: Mapping[str, Any]) -> Any:
+    """The judged tree's network, optimiser and batch for one trial, ready to be timed."""
+    from lenet.variant import Recipe, Variant
+
+    from ...measure.blocks import build_subject
+
+    return build_subject(Variant(**trial["variant"]), Recipe(**trial["recipe"]), trial["placement"])
 
 
-def build(timing: ModuleType, trial: dict[str, Any]) -> Any:
-    """The judged tree's network, optimiser and batch for one trial."""
-    from bench.experiment.trial import Trial
-
-    return timing.build_subject(Trial.from_dict(trial))
-
-
-def make_block(timing: ModuleType, subject: Any, phase: str) -> Block:
+def make_block(subject: Any, phase: str) -> Block:
     """A phase of a subject; tried once, so that what cannot run is known before anything is timed."""
-    timing.run_block(subject, phase, 1)
-    return lambda iterations: timing.run_block(subject, phase, iterations)
+    from ...measure.blocks import run_block
+
+    run_block(subject, phase, 1)
+    return lambda iterations: run_block(subject, phase, iterations)
 
 
 def control_block() -> Block:
@@ -117,25 +111,20 @@ def control_block() -> Block:
 
 def train(entry: dict[str, Any], data_root: Path) -> dict[str, Any]:
     """Test accuracy of one seed of one trial, trained by the judged tree."""
-    from bench.experiment.trial import Trial
     from lenet.data import load
     from lenet.networks import build
     from lenet.step import TrainingStep
     from lenet.training import fit
-    from lenet.variant import Form
+    from lenet.variant import Form, Recipe, Variant
 
     message = {"kind": "trained", "name": entry["name"], "seed": entry["seed"], "accuracy": None, "reason": ""}
     try:
-        trial = Trial.from_dict(entry["trial"])
-        form = Form.of(trial.recipe, trial.variant.input_size, draw=entry["seed"])
-        data = load(trial.recipe.data, data_root, form=form)
-        step = TrainingStep(build(trial.variant, seed=entry["seed"]), trial.recipe)
-        result = fit(step, data, trial.recipe, entry["seed"])
+        variant, recipe = Variant(**entry["trial"]["variant"]), Recipe(**entry["trial"]["recipe"])
+        form = Form.of(recipe, variant.input_size, draw=entry["seed"])
+        data = load(recipe.data, data_root, form=form)
+        step = TrainingStep(build(variant, seed=entry["seed"]), recipe)
+        result = fit(step, data, recipe, entry["seed"])
         message |= {"accuracy": result.test_accuracy, "reason": result.reason}
     except Exception as error:
         message["reason"] = describe(error)
     return message
-
-
-if __name__ == "__main__":
-    main()
