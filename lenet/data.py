@@ -78,8 +78,8 @@ def load(
 
     Raises `DataError` as `read` does.
     """
-    halves = load_arrays(name, root, form=form, input_size=input_size, download=download)
-    return Data(*(Split(torch.from_numpy(i).to(device), torch.from_numpy(n).to(device)) for i, n in halves))
+    arrays = load_arrays(name, root, form=form, input_size=input_size, download=download)
+    return Data(*(Split(torch.from_numpy(i).to(device), torch.from_numpy(n).to(device)) for i, n in arrays))
 
 
 def load_arrays(
