@@ -1,24 +1,25 @@
-"""The frozen specification of an experiment: what is asked, checked, with nothing run yet."""
+"""An experiment as it is asked: its content as the file has it, and unfolded into trials. Nothing is run here."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from bench.experiment.trial import Trial
+from bench.experiment.trial import PHASES, Phase, Trial
 
-Phase = Literal["forward", "backward", "step"]
 Knobs = dict[str, Any]
 
 
-class _Checked(BaseModel):
+class Checked(BaseModel):
+    """Values of the right types under known names; anything else is refused."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class TimingSettings(_Checked):
+class TimingSettings(Checked):
     """How the timing stage samples.
 
     **Arguments:**
@@ -33,7 +34,7 @@ class TimingSettings(_Checked):
     """
 
     enabled: bool = True
-    phases: list[Phase] = Field(default=["forward", "backward", "step"], min_length=1)
+    phases: list[Phase] = Field(default=list(PHASES), min_length=1)
     processes: int = Field(default=5, ge=1)
     rounds: int = Field(default=6, ge=1)
     block_ms: float = Field(default=20.0, gt=0, strict=False)
@@ -41,7 +42,7 @@ class TimingSettings(_Checked):
     budget_s: float = Field(default=120.0, gt=0, strict=False)
 
 
-class Limits(_Checked):
+class Limits(Checked):
     """Seconds after which a worker counts as hung: `seed_s` for one seed's training, `round_s` for one round of one
     trial.
     """
@@ -50,7 +51,21 @@ class Limits(_Checked):
     round_s: float = Field(default=120.0, gt=0, strict=False)
 
 
-class _File(_Checked):
+class ExperimentFile(Checked):
+    """The content of an experiment file, before it is unfolded.
+
+    **Arguments:**
+
+    - `name`: of the experiment; None for the file's own.
+    - `question`, `expect`: what is asked, and what is expected, in words.
+    - `seeds`: repeats of each trial's training.
+    - `extensions`: files (relative to this one) or modules that register a user's own layers and init schemes.
+    - `baseline`: knobs of the trial that others are compared with.
+    - `base`: knobs of every trial. `axes`: knobs that vary, each with every other. `zip`: knobs that move together.
+    - `include`: trials of their own, which may have a `name`. `exclude`: knobs of the trials that are left out.
+    - `timing`, `limits`: how trials are timed, and after how long a worker counts as hung.
+    """
+
     name: str | None = None
     question: str = ""
     expect: str = ""

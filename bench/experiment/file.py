@@ -1,8 +1,6 @@
-"""An experiment file: TOML in, a checked `Experiment` and its list of trials out.
+"""Reads an experiment file (TOML), applies `--set`, checks the content, and unfolds it into trials.
 
-`base` x `axes`, with `[[zip]]` (axes that move together), `[[include]]` (trials of their own, which may have a `name`)
-and `[[exclude]]`.
-Unknown keys and values are refused with the nearest right name. This module runs nothing and imports no torch.
+Unknown keys and values are refused with the nearest right name. Nothing is run here, and no torch is imported.
 """
 
 from __future__ import annotations
@@ -15,9 +13,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from bench.errors import ExperimentError
-from bench.experiment.experiment import Experiment, Limits, TimingSettings, _File
+from bench.experiment.experiment import Experiment, ExperimentFile, Limits, TimingSettings
 from bench.experiment.trial import KNOBS
-from bench.experiment.unfold import _unfold
+from bench.experiment.unfold import unfold
 from lenet.variant import ChoiceError, nearest
 
 
@@ -37,7 +35,7 @@ def read_file(path: Path) -> dict[str, Any]:
 
 
 def override(content: dict[str, Any], settings: Iterable[str]) -> dict[str, Any]:
-    """Applies `--set KEY=VALUE[,VALUE...]` to a file's content.
+    """A file's content with `--set KEY=VALUE[,VALUE...]` applied; what was given stays as it is.
 
     One value of a knob goes to the base, several make an axis; keys of the file itself (`seeds`, `timing.rounds`) are
     set. Values are read as TOML, and as a string where they are none. Raises `ExperimentError`.
@@ -57,23 +55,28 @@ def override(content: dict[str, Any], settings: Iterable[str]) -> dict[str, Any]
             content[section] = {**content.get(section, {}), name: value}
         elif key == "seeds":
             content[key] = values[0]
-        elif key in KNOBS:
-            if any(key in group for group in content.get("zip", [])):
-                raise ExperimentError(
-                    f"--set {setting}: '{key}' moves together with others in [[zip]]; change the file"
-                )
-            content["axes"] = {k: v for k, v in content.get("axes", {}).items() if k != key or len(values) > 1}
-            if len(values) > 1:
-                content["axes"][key] = values
-                content["base"] = {k: v for k, v in content.get("base", {}).items() if k != key}
-            else:
-                content["base"] = {**content.get("base", {}), key: values[0]}
-        else:
+        elif key not in KNOBS:
             raise ExperimentError(f"--set {setting}: unknown key '{key}'; {nearest(key, {*KNOBS, 'seeds'})}")
+        elif any(key in group for group in content.get("zip", [])):
+            raise ExperimentError(f"--set {setting}: '{key}' moves together with others in [[zip]]; change the file")
+        else:
+            _set_knob(content, key, values)
     return content
 
 
+def _set_knob(content: dict[str, Any], knob: str, values: list[Any]) -> None:
+    """One value goes to the base and ends an axis; several make the axis, or replace its values where it stands."""
+    axes, base = content.get("axes", {}), content.get("base", {})
+    if len(values) > 1:
+        content["axes"] = {**axes, knob: values}
+        content["base"] = {other: value for other, value in base.items() if other != knob}
+    else:
+        content["axes"] = {other: levels for other, levels in axes.items() if other != knob}
+        content["base"] = {**base, knob: values[0]}
+
+
 def _parse_value(text: str) -> Any:
+    """A value as TOML has it, or the text itself: `relu` needs no quotes."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -81,34 +84,48 @@ def _parse_value(text: str) -> Any:
 
 
 def read_experiment(path: Path, settings: Iterable[str] = ()) -> Experiment:
-    """Reads, overrides, validates and unfolds. Raises `ExperimentError` with the file's name in front."""
+    """Reads, overrides, checks and unfolds. Raises `ExperimentError` with the file's name in front."""
     content = override(read_file(path), settings)
     return check(content, path)
 
 
 def check(content: Mapping[str, Any], path: Path | None = None) -> Experiment:
-    """Validates plain values and unfolds them into trials. Raises `ExperimentError`."""
+    """The experiment that plain values mean, as a file's content or a dictionary of Python has them.
+
+    **Arguments:**
+
+    - `content`: the keys of `ExperimentFile`.
+    - `path`: the file that they come from; errors begin with it.
+
+    Raises `ExperimentError`.
+    """
     where = f"{path}: " if path else ""
-    for key in content:
-        if key not in _File.model_fields:
-            raise ExperimentError(f"{where}unknown key '{key}'; {_place(key)}")
-    for section, model in (("timing", TimingSettings), ("limits", Limits)):
-        inner = content.get(section)
-        for key in inner if isinstance(inner, dict) else ():
-            if key not in model.model_fields:
-                raise ExperimentError(f"{where}[{section}]: unknown key '{key}'; {nearest(key, model.model_fields)}")
     try:
-        file = _File.model_validate(dict(content))
+        _check_keys(content)
+        file = ExperimentFile.model_validate(dict(content))
+        if file.name is not None:
+            check_name(file.name)
+        return unfold(file, path)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise ExperimentError(f"{where}{place}: {first['input']!r}: {first['msg'].lower()}") from error
-    try:
-        if file.name is not None:
-            check_name(file.name)
-        return _unfold(file, path)
     except ChoiceError as error:
         raise ExperimentError(f"{where}{error}") from error
+
+
+def _check_keys(content: Mapping[str, Any]) -> None:
+    """Refuses unknown keys with the nearest right one, which pydantic would not name. Raises `ChoiceError`."""
+    for key in content:
+        if key in KNOBS:
+            raise ChoiceError(f"unknown key '{key}'; '{key}' is a knob: put it under [base] or [axes]")
+        if key not in ExperimentFile.model_fields:
+            raise ChoiceError(f"unknown key '{key}'; {nearest(key, ExperimentFile.model_fields)}")
+    for section, model in (("timing", TimingSettings), ("limits", Limits)):
+        inner = content.get(section)
+        for key in inner if isinstance(inner, dict) else ():
+            if key not in model.model_fields:
+                raise ChoiceError(f"[{section}]: unknown key '{key}'; {nearest(key, model.model_fields)}")
 
 
 RESERVED = ("baselines", "gate", "latest", "mlartifacts", "mlflow.db", "reference")
@@ -124,8 +141,3 @@ def check_name(name: str) -> None:
         raise ChoiceError(f"name: {shown} has {len(name.encode())} bytes; write at most {LONGEST_NAME_BYTES}")
     if name.casefold() in RESERVED:
         raise ChoiceError(f"name: {shown} has a meaning of its own under results/; write another")
-
-
-def _place(key: str) -> str:
-    """Where a misplaced key belongs."""
-    return f"'{key}' is a knob: put it under [base] or [axes]" if key in KNOBS else nearest(key, _File.model_fields)

@@ -1,7 +1,7 @@
-"""A trial: variant + recipe + placement, one row of the result table, and its key.
+"""A trial: variant, recipe and placement, which together are one row of the result table; and its key.
 
-Plain values go in; a frozen `Trial` with a key that is stable across processes and machines comes out. No torch, no
-files.
+A trial is frozen and made of plain values. Its key is the same in every process, on every machine and for every file
+that it comes from. No torch is imported and no file is read here.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, get_args
 
 from lenet.variant import (
     DATA_SETS,
@@ -28,7 +28,10 @@ from lenet.variant import (
 DTYPES = {"float32", "bfloat16"}
 MEMORY_FORMATS = {"contiguous", "channels_last"}
 BACKENDS = {"eager", "compiled", "cuda_graph"}
-PHASES = ("forward", "backward", "step")
+
+Phase = Literal["forward", "backward", "step"]
+PHASES: tuple[Phase, ...] = get_args(Phase)
+"""What of a trial is timed: a forward pass, a backward pass alone, a whole step of the optimiser."""
 
 
 @dataclass(frozen=True)
@@ -119,8 +122,7 @@ class Trial:
         """A trial from a flat mapping; what is not named takes its default, or the architecture's own.
 
         Channels and classes follow the data set unless they are given or the data is synthetic; the loss follows the
-        network's output. Raises `ChoiceError`
-        for an unknown knob (with the nearest right name) or value.
+        network's output. Raises `ChoiceError` for an unknown knob (with the nearest right name) or value.
         """
         values = dict(knobs)
         for knob in values:

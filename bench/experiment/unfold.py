@@ -8,40 +8,38 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.experiment.experiment import Experiment, Knobs, NamedTrial, _File
+from bench.experiment.experiment import Experiment, ExperimentFile, Knobs, NamedTrial
 from bench.experiment.trial import KNOBS, Trial
 from lenet.variant import ChoiceError, nearest
 
+DEFAULTS = Trial().knobs()
 
-def _unfold(file: _File, path: Path | None) -> Experiment:
+Group = Mapping[str, list[Any]]
+"""Knobs that move together, and their values: lists of one length. An axis is a group of one knob."""
+
+
+def unfold(file: ExperimentFile, path: Path | None) -> Experiment:
+    """The experiment that a file's content means.
+
+    **Arguments:**
+
+    - `path`: where the file is: it gives the experiment its name, and extensions are looked for beside it; or None.
+
+    Raises `ChoiceError` for unknown knobs and values, contradictions, and if no trial is left.
+    """
     file, labels = _take_names(file)
-    groups = [{knob: values} for knob, values in file.axes.items()] + file.zip
+    groups: list[Group] = [*({knob: values} for knob, values in file.axes.items()), *file.zip]
     _check_groups(groups, file.base)
     for section, tables in (("base", [file.base]), ("include", file.include), ("exclude", file.exclude)):
         for knob in itertools.chain.from_iterable(tables):
             _check_knob(section, knob)
-    combinations = [
-        {**file.base, **{knob: value for part in parts for knob, value in part.items()}}
-        for parts in itertools.product(*(_rows(group) for group in groups))
-    ]
-    # A file of includes alone means just those trials, not the bare base as well.
-    if file.include and not groups:
-        combinations = []
-    combinations = [knobs for knobs in combinations if not any(_matches(rule, knobs) for rule in file.exclude)]
-    combinations += [{**file.base, **knobs} for knobs in file.include]
-    axes = {knob: list(values) for group in groups for knob, values in group.items()}
-    for knobs in file.include:
-        for knob, value in knobs.items():
-            default = file.base.get(knob, _default(knob))
-            if value not in axes.setdefault(knob, [default]):
-                axes[knob].append(value)
-    axes = {knob: values for knob, values in axes.items() if len(values) > 1}
+    axes = _find_axes(file, groups)
     trials: dict[str, NamedTrial] = {}
     taken: set[str] = set()
-    for knobs in combinations:
+    for knobs in _combine(file, groups):
         trial = Trial.from_knobs(knobs)
         if trial.key not in trials:
-            name = labels.get(json.dumps(knobs, sort_keys=True, default=str)) or _name(trial, axes, file)
+            name = labels.get(_label_key(knobs)) or _name(trial, axes, file)
             trials[trial.key] = NamedTrial(name if name not in taken else f"{name}-{trial.key[:4]}", trial)
             taken.add(name)
     if not trials:
@@ -61,7 +59,29 @@ def _unfold(file: _File, path: Path | None) -> Experiment:
     )
 
 
-def _take_names(file: _File) -> tuple[_File, dict[str, str]]:
+def _combine(file: ExperimentFile, groups: Sequence[Group]) -> list[Knobs]:
+    """The knobs of every trial: the product of the groups without what is excluded, then what is included.
+
+    A file of includes alone means just those trials, not the bare base as well.
+    """
+    rows = [] if file.include and not groups else itertools.product(*(_rows(group) for group in groups))
+    product = [{**file.base, **{knob: value for part in parts for knob, value in part.items()}} for parts in rows]
+    kept = [knobs for knobs in product if not any(_matches(rule, knobs) for rule in file.exclude)]
+    return kept + [{**file.base, **knobs} for knobs in file.include]
+
+
+def _find_axes(file: ExperimentFile, groups: Sequence[Group]) -> dict[str, list[Any]]:
+    """Every knob that takes more than one value, with its values in the file's order."""
+    axes = {knob: list(values) for group in groups for knob, values in group.items()}
+    for knobs in file.include:
+        for knob, value in knobs.items():
+            default = file.base.get(knob, DEFAULTS[knob])
+            if value not in axes.setdefault(knob, [default]):
+                axes[knob].append(value)
+    return {knob: values for knob, values in axes.items() if len(values) > 1}
+
+
+def _take_names(file: ExperimentFile) -> tuple[ExperimentFile, dict[str, str]]:
     """The file without the names of its included trials, and those names by the trial's knobs."""
     bare, labels = [], {}
     for row in file.include:
@@ -69,12 +89,17 @@ def _take_names(file: _File) -> tuple[_File, dict[str, str]]:
         if "name" in row:
             if not isinstance(row["name"], str) or not row["name"].strip():
                 raise ChoiceError(f"[include]: name: {row['name']!r} is not a name; write some text")
-            labels[json.dumps({**file.base, **knobs}, sort_keys=True, default=str)] = row["name"]
+            labels[_label_key({**file.base, **knobs})] = row["name"]
         bare.append(knobs)
     return file.model_copy(update={"include": bare}), labels
 
 
-def _check_groups(groups: Sequence[Mapping[str, list[Any]]], base: Knobs) -> None:
+def _label_key(knobs: Knobs) -> str:
+    return json.dumps(knobs, sort_keys=True, default=str)
+
+
+def _check_groups(groups: Sequence[Group], base: Knobs) -> None:
+    """Refuses unknown knobs, knobs that stand twice, and lists that are empty or do not fit. Raises `ChoiceError`."""
     seen: set[str] = set()
     for group in groups:
         lengths = {knob: len(values) for knob, values in group.items()}
@@ -98,24 +123,23 @@ def _check_knob(section: str, knob: str) -> None:
         raise ChoiceError(f"[{section}]: unknown knob '{knob}'; {nearest(knob, KNOBS)}")
 
 
-def _rows(group: Mapping[str, list[Any]]) -> list[Knobs]:
-    """A group's values as rows: a one-knob group is an axis, a larger one moves together."""
+def _rows(group: Group) -> list[Knobs]:
+    """A group's values as rows, each a value for every knob of the group."""
     return [dict(zip(group, values, strict=True)) for values in zip(*group.values(), strict=True)]
 
 
 def _matches(rule: Knobs, knobs: Knobs) -> bool:
+    """Whether a trial's knobs have the values that a rule names; a list in a rule means any of its values."""
+
     def holds(knob: str, wanted: Any) -> bool:
-        value = knobs.get(knob, _default(knob))
+        value = knobs.get(knob, DEFAULTS[knob])
         return value in wanted if isinstance(wanted, list) else value == wanted
 
     return all(holds(knob, wanted) for knob, wanted in rule.items())
 
 
-def _default(knob: str) -> Any:
-    return Trial().knobs()[knob]
-
-
-def _find_baseline(file: _File, trials: Mapping[str, NamedTrial]) -> Trial:
+def _find_baseline(file: ExperimentFile, trials: Mapping[str, NamedTrial]) -> Trial:
+    """The first trial that the file's `[baseline]` describes; without one, the first of all."""
     if not file.baseline:
         return next(iter(trials.values())).trial
     for knob in file.baseline:
@@ -127,6 +151,7 @@ def _find_baseline(file: _File, trials: Mapping[str, NamedTrial]) -> Trial:
 
 
 def _resolve_extension(name: str, path: Path | None) -> str:
+    """A file of extensions by its whole path; a module's name stays as it is."""
     if not name.endswith(".py"):
         return name
     file = ((path.parent if path else Path()) / name).resolve()
@@ -143,13 +168,13 @@ LEFT_OUT = {"none", "float32", "contiguous", "eager", "after_activation"}  # def
 SHORTER = {"before_activation": "pool-first", "channels_last": "nhwc", "bfloat16": "bf16", "batch": "bn"}
 
 
-def _name(trial: Trial, axes: Mapping[str, list[Any]], file: _File) -> str:
+def _name(trial: Trial, axes: Mapping[str, list[Any]], file: ExperimentFile) -> str:
     """What varies, joined by dashes; knobs that only [[include]] varies appear where they differ from the base."""
     swept = {*file.axes, *itertools.chain.from_iterable(file.zip)}
     knobs, parts = trial.knobs(), []
     for knob in axes:
         value = knobs[knob]
-        included_only = knob not in swept and value == file.base.get(knob, _default(knob))
+        included_only = knob not in swept and value == file.base.get(knob, DEFAULTS[knob])
         if included_only or value in LEFT_OUT or (knob == "updates" and value == 0):
             continue
         parts.append(SHORTER.get(str(value), f"{SHORT.get(knob, '')}{value}"))
