@@ -22,7 +22,7 @@ from lenet.variant import ChoiceError, nearest
 def read_file(path: Path) -> dict[str, Any]:
     """The file's content as plain values. Raises `ExperimentError` if it is missing or not TOML."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         hint = nearest(path.name, sorted(p.name for p in path.parent.glob("*.toml"))) if path.parent.is_dir() else ""
         raise ExperimentError(

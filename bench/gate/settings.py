@@ -127,7 +127,7 @@ def read_settings(tree: Path, changes: Mapping[str, Any]) -> tuple[Settings, lis
 
 def _read_toml(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        return tomllib.loads(file.read_text(encoding="utf-8-sig")) if file.exists() else {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise GateError(f"pyproject.toml: not TOML: {error}") from error
 

@@ -197,7 +197,7 @@ def dependency_change(base: Path, head: Path) -> str:
 def _dependencies(tree: Path) -> object:
     """The dependencies that pyproject.toml lists; None where there is no such list, or it cannot be read."""
     try:
-        project = tomllib.loads((tree / "pyproject.toml").read_text(encoding="utf-8")).get("project")
+        project = tomllib.loads((tree / "pyproject.toml").read_text(encoding="utf-8-sig")).get("project")
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
         return None
     return project.get("dependencies") if isinstance(project, dict) else None

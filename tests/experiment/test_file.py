@@ -81,6 +81,28 @@ def test_files_that_are_missing_or_not_toml(tmp_path):
         read_experiment(tmp_path / "latin.toml")
 
 
+def test_a_mark_of_the_byte_order_in_front_is_no_content(tmp_path):
+    """Some editors write it, and none shows it."""
+    file = tmp_path / "marked.toml"
+    file.write_bytes(b"\xef\xbb\xbfseeds = 2\r\n[base]\r\nepochs = 1\r\n")
+    assert read_experiment(file).seeds == [0, 1]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
+def test_another_encoding_is_one_line(tmp_path, encoding):
+    (tmp_path / "odd.toml").write_bytes('question = "größer?"'.encode(encoding))
+    with pytest.raises(ExperimentError, match=r"odd\.toml: cannot be read \('utf-8' codec") as error:
+        read_experiment(tmp_path / "odd.toml")
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_path_beside_which_nothing_lies(tmp_path):
+    with pytest.raises(ExperimentError, match=r"none/quick\.toml: no such file$"):
+        read_experiment(tmp_path / "none" / "quick.toml")
+    with pytest.raises(ExperimentError, match="cannot be read"):
+        read_experiment(tmp_path)
+
+
 def test_overrides():
     content = {"base": {"epochs": 5}, "axes": {"activation": ["relu", "tanh"], "pooling": ["max", "avg"]}}
     changed = override(

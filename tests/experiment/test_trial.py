@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from bench.experiment.trial import KNOBS, SECTIONS, Placement, Trial
+from bench.experiment.trial import KNOBS, PHASES, SECTIONS, Placement, Trial
 from lenet.variant import ChoiceError
 
 
@@ -19,6 +19,17 @@ def test_every_knob_has_one_section():
 def test_a_trial_survives_json():
     trial = Trial.from_knobs({"activation": "gelu", "batch_size": 32, "threads": 2})
     assert Trial.from_dict(json.loads(json.dumps(trial.to_dict()))) == trial
+
+
+def test_the_knobs_of_a_trial_are_flat_and_make_it_again():
+    trial = Trial.from_knobs({"activation": "gelu", "threads": 2})
+    assert trial.knobs().keys() == KNOBS.keys()
+    assert trial.knobs()["threads"] == 2
+    assert Trial.from_knobs(trial.knobs()) == trial
+
+
+def test_the_phases():
+    assert PHASES == ("forward", "backward", "step")
 
 
 def test_the_key_is_the_same_in_another_process():

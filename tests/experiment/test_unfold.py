@@ -85,3 +85,39 @@ def test_the_baseline_is_the_first_or_the_one_named():
     assert check({"axes": axes, "baseline": {"activation": "tanh"}}).baseline.variant.activation == "tanh"
     with pytest.raises(ExperimentError, match="no trial has"):
         check({"axes": axes, "baseline": {"activation": "gelu"}})
+
+
+def test_an_included_trial_may_have_a_name_of_its_own():
+    experiment = check(
+        {"base": {"epochs": 3}, "include": [{"init": "zeros", "name": "all zeros"}, {"init": "lecun_uniform"}]}
+    )
+    assert [named.name for named in experiment.trials] == ["all zeros", "lecun_uniform"]
+    assert experiment.trials[0].trial.variant.init == "zeros"
+    with pytest.raises(ExperimentError, match=r"\[include\]: name: 3 is not a name"):
+        check({"include": [{"init": "zeros", "name": 3}]})
+
+
+def test_two_trials_of_one_name_are_told_apart_by_their_keys():
+    experiment = check({"include": [{"init": "zeros", "name": "x"}, {"init": "orthogonal", "name": "x"}]})
+    first, second = experiment.trials
+    assert first.name == "x"
+    assert second.name == f"x-{second.trial.key[:4]}"
+
+
+def test_a_trial_that_is_asked_for_twice_is_there_once():
+    experiment = check({"axes": {"activation": ["relu", "tanh"]}, "include": [{"activation": "tanh"}]})
+    assert [named.name for named in experiment.trials] == ["relu", "tanh"]
+
+
+def test_axes_are_what_varies_includes_too():
+    experiment = check({"axes": {"activation": ["relu"], "pooling": ["max", "avg"]}, "include": [{"init": "zeros"}]})
+    assert list(experiment.axes) == ["pooling", "init"]
+    assert experiment.axes["init"][1] == "zeros"
+
+
+def test_extensions_lie_beside_the_file(tmp_path):
+    (tmp_path / "mine.py").touch()
+    experiment = check({"extensions": ["mine.py", "package.module"]}, tmp_path / "a.toml")
+    assert experiment.extensions == [str(tmp_path / "mine.py"), "package.module"]
+    with pytest.raises(ExperimentError, match=r"extensions: .*/other\.py: no such file"):
+        check({"extensions": ["other.py"]}, tmp_path / "a.toml")

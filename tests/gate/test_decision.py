@@ -477,6 +477,12 @@ def test_a_wrong_setting_is_refused_in_one_line(tmp_path, line, message):
     assert "\n" not in str(caught.value)
 
 
+def test_a_mark_of_the_byte_order_in_front_is_no_setting(tmp_path):
+    """Some editors write it, and none shows it."""
+    settings, _ = written(tmp_path, "\ufeff[tool.lenet-bench.gate]\nfloor = 0.03\n")
+    assert settings.floor == 0.03
+
+
 @pytest.mark.parametrize("text", ["tool = 3", "[tool]\nlenet-bench = []", "[tool.lenet-bench]\ngate = 3"])
 def test_a_table_that_is_none_is_refused(tmp_path, text):
     with pytest.raises(GateError, match="not a table"):

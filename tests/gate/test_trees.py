@@ -219,6 +219,15 @@ def test_dependencies_that_cannot_be_read_are_no_difference(tmp_path, text):
     assert dependency_change(tmp_path / "base", tmp_path / "head") == ""
 
 
+def test_a_mark_of_the_byte_order_is_no_difference_and_hides_none(tmp_path):
+    for side, mark, package in (("base", "", "torch"), ("marked", "\ufeff", "torch"), ("head", "\ufeff", "numpy")):
+        (tmp_path / side).mkdir()
+        text = mark + f'[project]\ndependencies = ["{package}"]\n'
+        (tmp_path / side / "pyproject.toml").write_text(text, encoding="utf-8")
+    assert dependency_change(tmp_path / "base", tmp_path / "marked") == ""
+    assert dependency_change(tmp_path / "base", tmp_path / "head") == "dependencies in pyproject.toml"
+
+
 def test_an_environment_that_cannot_be_built_ends_in_one_line(repository, scratch, monkeypatch):
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
