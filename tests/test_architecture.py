@@ -3,9 +3,11 @@
 import ast
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+import setuptools
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -115,6 +117,16 @@ def test_every_file_stands_on_a_floor():
     assert [place for place in FLOORS if not (ROOT / place).exists()] == []
 
 
+def test_every_folder_of_modules_and_every_data_file_is_installed():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    packages = setuptools.find_packages(str(ROOT), include=settings["packages"]["find"]["include"])
+    files = [path for package in ("bench", "lenet") for path in (ROOT / package).rglob("*.*") if path.is_file()]
+    folders = {path.parent for path in files if path.suffix == ".py"}
+    assert sorted(packages) == sorted(".".join(folder.relative_to(ROOT).parts) for folder in folders)
+    suffixes = {path.suffix for path in files} - {".py", ".pyc"}
+    assert {f"*{suffix}" for suffix in suffixes} <= set(settings["package-data"]["*"])
+
+
 @pytest.mark.parametrize("file", FILES)
 def test_imports_run_to_lower_floors(file):
     here = home(file, FLOORS)
@@ -197,6 +209,7 @@ HEAVY = ("torch", "torchvision", "mlflow", "pandas", "matplotlib", "pyarrow", "s
 def test_a_command_loads_only_what_it_needs(arguments, absent):
     script = f"""
 import sys
+import tomllib
 from bench.__main__ import main
 sys.argv[1:] = {arguments!r}
 try:
