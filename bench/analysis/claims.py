@@ -161,17 +161,17 @@ def find_record(claim: Claim, knobs: Knobs, records: Mapping[str, Sequence[Recor
         return f"no run of {name}"
     listed = ", ".join(map(str, wanted.values()))
     for record in records[name]:
-        own = {knob: value for section in record.trial.values() for knob, value in section.items()}
-        if record.status == "ok" and wanted.items() <= own.items():
+        if record.status == "ok" and wanted.items() <= record.knobs().items():
             return record
     return f"{listed} is missing in {name}"
 
 
 def values_by_seed(record: Record, measure: str) -> dict[int, float]:
     """A measure in percent, the smaller the better, for each seed that has it."""
-    if measure in ("test_error", "train_error"):
-        name = measure.replace("error", "accuracy")
-        return {s.seed: 100 * (1 - getattr(s, name)) for s in record.seeds if getattr(s, name) is not None}
+    if measure == "test_error":
+        return {seed: 100 * (1 - accuracy) for seed, accuracy in record.accuracies().items()}
+    if measure == "train_error":
+        return {s.seed: 100 * (1 - s.train_accuracy) for s in record.seeds if s.train_accuracy is not None}
     _, kind, target = measure.split("_")
     images = test_images(record)
     return {s.seed: 100 * share_to_reject(s.rejection[kind], images, TARGETS[target]) for s in ranked_seeds(record)}

@@ -39,8 +39,8 @@ class Draws:
         samples = record.timing.samples if record.timing else {}
         return cls(
             record.status == "ok",
-            {knob: value for section in record.trial.values() for knob, value in section.items()},
-            {seed.seed: seed.test_accuracy for seed in record.seeds if seed.test_accuracy is not None},
+            record.knobs(),
+            record.accuracies(),
             {phase: log_medians(blocks) for phase, blocks in samples.items()},
         )
 

@@ -61,8 +61,8 @@ TEXT = {"name", "key", "run", "status", "cause", "reason", "timing_stopped", "ma
 
 def _row(record: Record, run: Run, draws: Draws) -> dict[str, Any]:
     knobs = draws.knobs
-    done = [seed for seed in record.seeds if seed.status == "ok" and seed.test_accuracy is not None]
-    accuracy = mean_interval([seed.test_accuracy for seed in done if seed.test_accuracy is not None])
+    done = [seed for seed in record.seeds if seed.seed in draws.seeds]
+    accuracy = mean_interval(list(draws.seeds.values()))
     best = [seed.history[seed.best_epoch - 1]["validation_accuracy"] for seed in done if seed.history]
     timing = record.timing
     network = record.network

@@ -84,8 +84,7 @@ def from_run(run: Run) -> Side:
     accuracies = {}
     for record in run.records():
         benchmarks += _from_record(record)
-        by_seed = {s.seed: s.test_accuracy for s in record.seeds if s.status == "ok" and s.test_accuracy is not None}
-        if by_seed:
+        if by_seed := record.accuracies():
             accuracies[record.key] = Accuracy(mean_interval(list(by_seed.values())), by_seed)
     return Side(
         label=f"run {run.experiment.get('name', '')}/{run.path.name}",
@@ -98,7 +97,7 @@ def from_run(run: Run) -> Side:
 
 
 def _from_record(record: Record) -> Iterator[Measured]:
-    knobs = {knob: plain(value) for section in record.trial.values() for knob, value in section.items()}
+    knobs = {knob: plain(value) for knob, value in record.knobs().items()}
     if record.status != "ok" or record.timing is None:
         reason = "not timed" if record.status == "ok" else f"{record.status}: {record.reason or record.cause}"
         yield Measured(record.name, record.name, record.key, knobs, reason=reason)

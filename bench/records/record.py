@@ -114,6 +114,18 @@ class Record:
     ended_s: float = 0.0
     schema: int = SCHEMA
 
+    def knobs(self) -> dict[str, Any]:
+        """Every knob of the trial and its value in one flat mapping."""
+        return {knob: value for section in self.trial.values() for knob, value in section.items()}
+
+    def accuracies(self) -> dict[int, float]:
+        """Test accuracy, a share, of each seed that ended well, by seed. Empty for synthetic data."""
+        return {
+            seed.seed: seed.test_accuracy
+            for seed in self.seeds
+            if seed.status == "ok" and seed.test_accuracy is not None
+        }
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for one line of JSON."""
         return dataclasses.asdict(self)

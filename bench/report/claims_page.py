@@ -186,7 +186,7 @@ def draw_errors(figure: Figure, run: Run) -> None:
     axes = figure.subplots()
     records = [record for record in run.records() if record.status == "ok"]
     for place, record in enumerate(records):
-        errors = [100 * (1 - s.test_accuracy) for s in record.seeds if s.test_accuracy is not None]
+        errors = [100 * (1 - accuracy) for accuracy in record.accuracies().values()]
         mean = mean_interval(errors)
         axes.plot(np.array(errors), np.full(len(errors), place), "o", ms=3, color=QUIET, alpha=0.4)
         bounds = None if math.isnan(mean.low) else [[mean.value - mean.low], [mean.high - mean.value]]

@@ -54,7 +54,7 @@ class Best:
     @property
     def accuracies(self) -> dict[str, float]:
         """Test accuracy by seed."""
-        return {str(one.seed): one.test_accuracy for one in self.record.seeds if one.test_accuracy is not None}
+        return {str(seed): accuracy for seed, accuracy in self.record.accuracies().items()}
 
     @property
     def data(self) -> str:
@@ -132,7 +132,6 @@ def log_model(store: Store, run: Run, best: Best) -> str:
 
     with torch.inference_mode():
         signature = infer_signature(example, network(torch.from_numpy(example)).numpy())
-    knobs = {knob: value for section in best.record.trial.values() for knob, value in section.items()}
     mlflow.set_tracking_uri(store.uri)
     model = store.call(
         store.client.create_logged_model,
@@ -143,7 +142,7 @@ def log_model(store: Store, run: Run, best: Best) -> str:
               "bench.sweep": run.experiment["uid"],
               "mlflow.note.content": "Takes images as lenet.data.load returns them: normalised, float32 "
               f"(N, {', '.join(map(str, shape[1:]))}); gives logits."},
-        params={knob: str(value) for knob, value in knobs.items()},
+        params={knob: str(value) for knob, value in best.record.knobs().items()},
         model_type="classifier",
     )  # fmt: skip
     with quiet():

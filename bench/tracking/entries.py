@@ -157,7 +157,7 @@ def rows_by_key(table: pd.DataFrame) -> dict[str, Row]:
 
 def trial_entry(run: Run, record: Record, row: Row, shared: Mapping[str, str]) -> Entry:
     """The entry of one trial: final values once, at step 0, and curves by epoch, the mean over seeds."""
-    knobs = {knob: value for section in record.trial.values() for knob, value in section.items()}
+    knobs = record.knobs()
     axes = run.experiment["axes"]
     names = [*axes, *(knob for knob in IDENTITY if knob not in axes)]
     tags = {

@@ -80,7 +80,7 @@ def make_table(run):
             "torch": "2.13.0",
             "run": run.path.name,
         }
-        row |= {knob: value for section in record.trial.values() for knob, value in section.items()}
+        row |= record.knobs()
         row |= {"parameters": record.network["parameters"], "macs": record.network["macs"]}
         if record.status == "ok":
             accuracy = statistics.fmean(seed.test_accuracy for seed in record.seeds)

@@ -1,5 +1,6 @@
 """Records: what is written comes back, a torn line is dropped, damage is refused, a full disk loses nothing."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -197,3 +198,17 @@ def test_the_runs_of_the_repository_are_never_the_newest(tmp_path):
 
 def test_json_is_plain(tmp_path):
     assert json.loads(json.dumps(make_record().to_dict())) == make_record().to_dict()
+
+
+def test_knobs_are_every_knob_of_the_trial_flat():
+    assert make_record().knobs() == Trial.from_knobs({"activation": "tanh"}).knobs()
+
+
+def test_accuracies_are_those_of_the_seeds_that_ended_well():
+    seeds = [
+        SeedResult(seed=3, test_accuracy=0.9),
+        SeedResult(seed=1, test_accuracy=0.0),
+        SeedResult(seed=2, status="failed", cause="diverged", test_accuracy=0.8),
+        SeedResult(seed=4),
+    ]
+    assert dataclasses.replace(make_record(), seeds=seeds).accuracies() == {3: 0.9, 1: 0.0}
