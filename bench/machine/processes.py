@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import selectors
 import signal
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import LaunchError
+from bench.machine.lines import LineReader
 
 WORKER = [sys.executable, "-m", "bench.sweep.worker"]
 OUT_OF_MEMORY = ("out of memory", "allocate memory", "memoryerror", "bad_alloc", "not enough memory")
@@ -109,10 +109,8 @@ class WorkerProcess:
                 env=environment,
                 start_new_session=True,
             )
-        self._selector = selectors.DefaultSelector()
         assert self._process.stdout is not None
-        self._selector.register(self._process.stdout, selectors.EVENT_READ)
-        self._buffer = b""
+        self._lines = LineReader(self._process.stdout.fileno())
         self.failure: tuple[str, str] | None = None
         """Cause and reason, once it has died, hung, or said something that is not JSON."""
         self.answer(json.dumps(task))
@@ -123,7 +121,6 @@ class WorkerProcess:
     def __exit__(self, *_: object) -> None:
         kill_group(self._process.pid)
         self._process.wait()
-        self._selector.close()
         for pipe in (self._process.stdin, self._process.stdout):
             with contextlib.suppress(OSError):
                 assert pipe is not None
@@ -144,27 +141,17 @@ class WorkerProcess:
             self._process.stdin.close()
 
     def receive(self, limit_s: float) -> dict[str, Any] | None:
-        """The worker's next line; None, and `failure` says why, if it dies, says something that is not JSON, or is
-        silent for `limit_s` seconds.
+        """The worker's next line; None, and `failure` says why, if it dies, says something that is not JSON, or says
+        no whole line for `limit_s` seconds.
         """
-        assert self._process.stdout is not None
-        while b"\n" not in self._buffer:
-            if not self._selector.select(limit_s):
-                self.failure = "timeout", f"the worker was silent for {limit_s:g} s and was killed"
-                return None
-            data = os.read(self._process.stdout.fileno(), 1 << 16)
-            if not data:
-                self.failure = explain_exit(self._process.wait(), read_tail(self._log, self._log_start))
-                return None
-            self._buffer += data
-        line, _, self._buffer = self._buffer.partition(b"\n")
         try:
-            message: dict[str, Any] = json.loads(line)
-            if isinstance(message, dict):
-                return message
-        except ValueError:
-            pass
-        self.failure = "crashed", f"the worker wrote a line that is not JSON, or no object: {line[:80]!r}"
+            return self._lines.read(limit_s)
+        except TimeoutError:
+            self.failure = "timeout", f"the worker was silent for {limit_s:g} s and was killed"
+        except EOFError:
+            self.failure = explain_exit(self._process.wait(), read_tail(self._log, self._log_start))
+        except ValueError as error:
+            self.failure = "crashed", f"the worker wrote {error}"
         return None
 
     def messages(self, limit_s: float) -> Iterator[dict[str, Any]]:

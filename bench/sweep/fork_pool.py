@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import LaunchError
+from bench.machine.lines import LineReader
 from bench.machine.processes import (
     START_LIMIT_S,
     discard_if_empty,
@@ -86,7 +87,8 @@ class ForkServer:
                 start_new_session=True,
             )
         theirs.close()
-        self._buffer = b""
+        self._control.settimeout(START_LIMIT_S)
+        self._replies = LineReader(self._control.fileno())
         self._selector.register(self._control, selectors.EVENT_READ)
 
     def __enter__(self) -> ForkServer:
@@ -171,7 +173,7 @@ class ForkServer:
         return bool(ready)
 
     def _note_buffered(self) -> None:
-        while b"\n" in self._buffer:
+        while self._replies.has_line:
             self._note_end(self._receive(START_LIMIT_S))
 
     def _kill_late(self) -> float | None:
@@ -226,20 +228,12 @@ class ForkServer:
             raise self._died() from error
 
     def _receive(self, limit_s: float) -> dict[str, Any]:
-        self._control.settimeout(limit_s)
-        while b"\n" not in self._buffer:
-            try:
-                data = self._control.recv(1 << 16)
-            except TimeoutError as error:
-                raise LaunchError(f"the fork server did not answer within {limit_s:g} s") from error
-            except OSError:
-                data = b""
-            if not data:
-                raise self._died()
-            self._buffer += data
-        line, _, self._buffer = self._buffer.partition(b"\n")
-        message: dict[str, Any] = json.loads(line)
-        return message
+        try:
+            return self._replies.read(limit_s)
+        except TimeoutError as error:
+            raise LaunchError(f"the fork server did not answer within {limit_s:g} s") from error
+        except EOFError as error:
+            raise self._died() from error
 
     def _died(self) -> LaunchError:
         try:  # its own exit says why; killed at once, every server would seem to have been killed by someone

@@ -9,17 +9,16 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import selectors
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bench.errors import TrackingError
+from bench.machine.lines import LineReader
 from bench.machine.processes import explain_exit, kill_group
 from bench.records.run import Run
 from bench.tracking.failures import PROBE_S
@@ -56,7 +55,7 @@ class Tracker:
         self._start()
 
     def _start(self) -> None:
-        self._busy, self._buffer, self._running = False, b"", True
+        self._busy, self._running = False, True
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  # closed in __exit__
         self._process = subprocess.Popen(
             WORKER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, start_new_session=True
@@ -64,8 +63,7 @@ class Tracker:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._requests, self._answers = self._process.stdin, self._process.stdout
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(self._answers, selectors.EVENT_READ)
+        self._lines = LineReader(self._answers.fileno())
         self._write(self._settings)
 
     def __enter__(self) -> Tracker:
@@ -86,7 +84,6 @@ class Tracker:
             self._requests.close()
         kill_group(self._process.pid)
         self._process.wait()
-        self._selector.close()
         self._answers.close()
         self._log.close()
 
@@ -142,25 +139,18 @@ class Tracker:
 
     def _receive(self, limit_s: float, on_progress: Progress | None = None) -> dict[str, Any] | None:
         """The answer to the request that is under way; None if nothing is heard for `limit_s` seconds."""
-        deadline = time.monotonic() + limit_s
         while True:
-            line, newline, rest = self._buffer.partition(b"\n")
-            if newline:
-                self._buffer = rest
-                message: dict[str, Any] = json.loads(line)
-                if message["kind"] != "progress":
-                    self._busy = False
-                    return message
-                deadline = time.monotonic() + limit_s
-                if on_progress is not None:
-                    on_progress(message["done"], message["total"])
-                continue
-            if not self._selector.select(max(0.0, deadline - time.monotonic())):
+            try:
+                message = self._lines.read(limit_s)
+            except TimeoutError:
                 return None
-            data = os.read(self._answers.fileno(), 1 << 16)
-            if not data:
+            except EOFError:
                 self._busy = False
                 self._log.seek(0)
                 said = self._log.read()[-4096:].decode(errors="replace")
                 return {"kind": "died", "reason": f"tracking: {explain_exit(self._process.wait(), said)[1]}"}
-            self._buffer += data
+            if message["kind"] != "progress":
+                self._busy = False
+                return message
+            if on_progress is not None:
+                on_progress(message["done"], message["total"])
