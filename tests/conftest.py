@@ -1,5 +1,17 @@
-"""Every test may interrupt what it starts: a shell's background jobs have SIGINT ignored, and children inherit that."""
+"""What holds for every test: it may interrupt what it starts, and it waits for no other sweep of the machine."""
 
+import os
 import signal
 
+import pytest
+
+# A shell's background jobs have SIGINT ignored, and children inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def locks_of_this_session(tmp_path_factory):
+    """The lock under which a machine is timed on is this test process's own, in a folder that its children are told.
+    Otherwise every test that times would wait for whatever else is timed on the machine.
+    """
+    os.environ["LENET_BENCH_LOCKS"] = str(tmp_path_factory.mktemp("locks"))

@@ -20,7 +20,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from bench.errors import GateError, LaunchError
+from bench.errors import BusyError, GateError, LaunchError
 from bench.gate.accuracy import run_trainings
 from bench.gate.decision import Decision, decide, run_gate
 from bench.gate.instructions import check_valgrind, choose, count_instructions
@@ -160,7 +160,7 @@ def open_gate(request: Request, watcher: Watcher) -> Iterator[Trees]:
             ) as trees,
         ):
             yield trees
-    except BlockingIOError as error:
+    except BusyError as error:
         raise GateError("another measurement is running on this machine; without --no-wait this one waits") from error
     except OSError as error:
         raise GateError(f"{error.filename or 'a file'}: cannot be written or read ({error.strerror})") from error

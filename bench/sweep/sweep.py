@@ -18,7 +18,7 @@ from typing import Any
 
 from bench.errors import BadInputError
 from bench.experiment.experiment import Experiment, NamedTrial
-from bench.machine.locks import machine_lock
+from bench.machine.locks import check_machine_lock, machine_lock
 from bench.machine.processes import check_devices
 from bench.records.record import Record, SeedResult, Timing
 from bench.records.run import Run
@@ -96,6 +96,8 @@ class Sweep:
         """Runs what is missing. Raises `BadInputError` before anything ran, `RecordError` when the disk is full,
         `LaunchError` when workers cannot be had; `KeyboardInterrupt` passes through after every worker was ended.
         """
+        if self._experiment.timing.enabled:
+            check_machine_lock()
         self._logs.mkdir(exist_ok=True)
         try:
             self._skip_absent_devices()

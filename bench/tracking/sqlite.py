@@ -7,7 +7,7 @@ import sqlite3
 from pathlib import Path
 
 from bench.errors import TrackingError
-from bench.machine.locks import locked
+from bench.machine.locks import lock_if_writable
 from bench.tracking.failures import explain, import_mlflow
 from bench.tracking.uri import sqlite_path
 
@@ -20,7 +20,7 @@ def initialize_sqlite(path: Path) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with locked(path.with_name(path.name + ".lock")):
+        with lock_if_writable(path.with_name(path.name + ".lock")):
             if path.exists() and path.stat().st_size:
                 return
             part = path.with_name(path.name + ".part")

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import RecordError, TrackingError
-from bench.machine.locks import locked
+from bench.machine.locks import lock_if_writable
 from bench.records.run import Run, all_runs
 from bench.tracking import parent as sweep_run
 from bench.tracking.calls import RunGone, create, delete, search, send, set_tag
@@ -95,7 +95,7 @@ def replicate(
     - `artifacts`: files (or folders) that the parent run shall hold.
     - `on_progress`: called with (trials in agreement, trials) after each.
     """
-    with locked(run.path / "sync.lock"):
+    with lock_if_writable(run.path / "sync.lock"):
         sweep, entries, rows = _entries(run, table)
         sweep_run.close_dead(store)
         result = agree(store, sweep, entries, on_progress)
