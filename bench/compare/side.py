@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from bench.errors import SideError
-from bench.experiment.trial import KNOBS, PHASES
+from bench.experiment.trial import KNOBS, PHASES, Trial
 from bench.records.record import Record
 from bench.records.run import Run
 from bench.statistics.intervals import Estimate, mean_interval
@@ -119,10 +119,17 @@ def measured(trial: str, phase: str, key: str, knobs: dict[str, str], medians: l
     return Measured(name, trial, f"{key}/{phase}" if key else "", knobs, time, medians, assumed=len(medians) == 1)
 
 
+TEXTS = {
+    *("name", "key", "run", "status", "cause", "reason", "timing_stopped", "machine", "torch"),
+    *(knob for knob, value in Trial().knobs().items() if isinstance(value, str)),
+}
+"""Columns whose values are text whatever they look like: a key may read as a number, a name as "NA"."""
+
+
 def read_table(path: Path) -> pd.DataFrame:
     """A table that `lenet-bench` wrote. Raises `SideError`."""
     try:
-        table = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+        table = _read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
     except Exception as error:  # pandas and pyarrow raise dozens of kinds for a damaged file
         raise SideError(
             f"{path}: cannot be read as {path.suffix[1:]} ({' '.join(str(error).split())[:200]})"
@@ -131,9 +138,22 @@ def read_table(path: Path) -> pd.DataFrame:
     if lacking := sorted(wanted - set(table.columns)):
         raise SideError(f"{path}: not a table that lenet-bench wrote (no column {', '.join(lacking)})")
     for column in ("machine", "torch"):
-        if len(seen := table[column].dropna().unique()) > 1:
-            raise SideError(f"{path}: times of {len(seen)} {column} values in one table: {', '.join(map(str, seen))}")
+        if len(known := _known(table[column])) > 1:
+            raise SideError(f"{path}: times of {len(known)} {column} values in one table: {', '.join(known)}")
     return table
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    """Texts as they stand, and numbers where the others are; no name is taken for a number or for nothing."""
+    columns = set(pd.read_csv(path, nrows=0).columns)
+    nothing = {column: ["", "NA", "NaN", "nan"] for column in columns - TEXTS}
+    texts = dict.fromkeys(columns & TEXTS, str)
+    return pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=nothing)
+
+
+def _known(column: pd.Series[Any]) -> list[str]:
+    """Each value once, but for what is not known."""
+    return [str(value) for value in column.dropna().unique() if value != ""]
 
 
 def from_table(table: pd.DataFrame, label: str) -> Side:
@@ -150,8 +170,7 @@ def from_table(table: pd.DataFrame, label: str) -> Side:
                 accuracies[str(row["key"])] = Accuracy(Estimate(value, low, high, int(row["seeds"])))
         except (TypeError, ValueError, OverflowError) as error:
             raise SideError(f"{label}: row {number}: {error}") from error
-    known = {name: table[column].dropna() for name, column in (("id", "machine"), ("torch", "torch"))}
-    place = {name: str(values.iloc[0]) if len(values) else "" for name, values in known.items()}
+    place = {name: next(iter(_known(table[column])), "") for name, column in (("id", "machine"), ("torch", "torch"))}
     return Side(label, place, benchmarks, accuracies)
 
 
