@@ -18,7 +18,7 @@ from bench.analysis.rejection import ranked_seeds
 from bench.records.journal import whole_file, write_whole
 from bench.report.plots import COLOURS, QUIET, STYLE, draw_rejection, shorten
 from bench.statistics.intervals import mean_interval
-from bench.text.markdown import escape_cell
+from bench.text.markdown import escape, write_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,9 +73,7 @@ def terminal_table(findings: Sequence[Finding]) -> Table:
 
 def markdown_table(findings: Sequence[Finding]) -> str:
     """The findings as a Markdown table."""
-    lines = ["| " + " | ".join(HEADERS) + " |", "|" + "---|" * len(HEADERS)]
-    lines += ["| " + " | ".join(escape_cell(cell) for cell in cells(finding)) + " |" for finding in findings]
-    return "\n".join(lines) + "\n"
+    return "\n".join(write_table(HEADERS, map(cells, findings))) + "\n"
 
 
 def to_json(findings: Sequence[Finding]) -> str:
@@ -118,9 +116,9 @@ def write_page(folder: Path, findings: Sequence[Finding], runs: Mapping[str, Run
         seeds = len(run.experiment.get("seeds", []))
         hours = sum(s.wall_s for record in run.records() for s in record.seeds) / 3600
         parts.append(
-            f"- `{run.experiment.get('command', '')}`: {escape_cell(name)}, {len(run.records())} trials x {seeds} "
-            f"seeds, {hours:.2f} core hours of training; {escape_cell(machine.get('cpu', ''))}, torch "
-            f"{escape_cell(machine.get('torch', ''))}, commit {escape_cell((git.get('commit') or '')[:12])}"
+            f"- `{run.experiment.get('command', '')}`: {escape(name)}, {len(run.records())} trials x {seeds} "
+            f"seeds, {hours:.2f} core hours of training; {escape(machine.get('cpu', ''))}, torch "
+            f"{escape(machine.get('torch', ''))}, commit {escape((git.get('commit') or '')[:12])}"
         )
     path = folder / "history.md"
     write_whole(path, "\n".join(parts) + "\n")

@@ -17,7 +17,7 @@ from bench.analysis.ranking import machine_warning, rank
 from bench.analysis.table import build_table, select, write_table
 from bench.records.journal import write_whole
 from bench.records.run import Run
-from bench.text.markdown import to_markdown
+from bench.text.markdown import write_frame
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -80,7 +80,7 @@ def format_table(runs: Sequence[Run], form: str, *, where: str | None, effects: 
     if form == "json":
         return str(table.to_json(orient="records", indent=1))
     if form == "md" or effects:
-        return to_markdown(table)
+        return write_frame(table)
     from bench.report.ranking import terminal_ranking
 
     ranking = terminal_ranking(table, rank(table, runs), runs[0], width)

@@ -19,7 +19,7 @@ from bench.records.run import Run
 from bench.report.claims_page import HEADERS as CLAIM_HEADERS
 from bench.report.claims_page import cells
 from bench.report.ranking import HEADERS, LISTED, accuracy_of, lines_of, step_of
-from bench.text.markdown import escape_cell, markdown_table
+from bench.text.markdown import escape, write_table
 from bench.text.numbers import format_count, format_effect, format_ms, format_share
 
 if TYPE_CHECKING:
@@ -174,25 +174,24 @@ def report_markdown(run: Run, table: pd.DataFrame, ranked: pd.DataFrame) -> str:
     """The whole report as Markdown, for a pull request or an MLflow description."""
     experiment = run.experiment
     lines = lines_of(table, ranked, LISTED)
-    parts = [f"# {escape_cell(experiment['name'])}", ""]
+    parts = [f"# {escape(experiment['name'])}", ""]
     if experiment["question"]:
-        parts += [f"*{escape_cell(experiment['question'])}*", ""]
-    parts += [escape_cell(sentence(table, ranked)), "", escape_cell(front_in_words(ranked)), ""]
-    parts += markdown_table(HEADERS, [list(vars(line).values()) for line in lines])
+        parts += [f"*{escape(experiment['question'])}*", ""]
+    parts += [escape(sentence(table, ranked)), "", escape(front_in_words(ranked)), ""]
+    parts += write_table(HEADERS, (vars(line).values() for line in lines))
     if len(table) > len(lines):
         parts.append(f"\n{len(table) - len(lines):,} more in table.csv.")
     effects = find_effects(run, table)
     if effects is not None and len(effects.levels):
-        parts += ["", "## Main effects", "", *markdown_table(EFFECT_HEADERS, effect_rows(effects.levels))]
+        parts += ["", "## Main effects", "", *write_table(EFFECT_HEADERS, effect_rows(effects.levels))]
     if effects is not None and effects.shares:
         rows = [[name, format_share(a, na), format_share(s, ns)] for name, a, s, na, ns in effects.shares]
-        parts += ["", "## Share of the variance", "", *markdown_table(SHARE_HEADERS, rows)]
+        parts += ["", "## Share of the variance", "", *write_table(SHARE_HEADERS, rows)]
     findings = findings_of(run)
     if findings:
-        rows = [list(cells(finding)) for finding in findings]
-        parts += ["", "## Claims of the literature", "", *markdown_table(list(CLAIM_HEADERS), rows)]
+        parts += ["", "## Claims of the literature", "", *write_table(CLAIM_HEADERS, map(cells, findings))]
     parts += ["", "## How it was measured", ""]
-    parts += [f"- {escape_cell(line)}" for line in how_measured(run, table)]
+    parts += [f"- {escape(line)}" for line in how_measured(run, table)]
     command = " ".join(experiment.get("command", "").replace("`", "").split())
     parts += ["", f"Reproduce: `{command}`", ""]
     return "\n".join(parts)

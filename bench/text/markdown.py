@@ -1,59 +1,69 @@
-"""Markdown: tables, and text escaped so that it stays text."""
+"""Markdown: text escaped so that it stays text, and tables.
+
+Names, reasons and notes come from experiment files, other people's suites and errors, so every text is escaped where
+it is shown. What is Markdown already is a `Markdown`, which `escape` returns as it is; a table escapes its other cells.
+"""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def table_head(names: Iterable[str], left: int) -> list[str]:
-    """The first two lines of a Markdown table; all but the `left` first columns are numbers."""
-    names = list(names)
-    return ["| " + " | ".join(names) + " |", "|" + "---|" * left + "---:|" * (len(names) - left)]
+class Markdown(str):
+    """Text that is Markdown already and is not to be escaped (again)."""
+
+    __slots__ = ()
 
 
-def markdown(value: object) -> str:
-    """Text that stays text inside a Markdown table."""
-    plain = " ".join(str(value).split())
-    for sign in "\\`*_[]<>|#":
-        plain = plain.replace(sign, "\\" + sign)
-    return plain[:200]
+ESCAPED = re.compile(
+    r"[\\|`*~\[\]]"  # cells, code, emphasis, links
+    r"|(?<!\w)_+(?=\S)"  # emphasis begins here; within or at the end of a word an underscore means nothing
+    r"|:(?=//)"  # an address that GitHub would make a link of
+    r"|^(?:#{1,6}|\+)(?= |$)|^-(?= )|^(?:=+|-{2,})$"  # a heading, a list or a rule; `-` alone is a value not known
+)
+NUMBERED = re.compile(r"^(\d{1,9})([.)])(?= |$)")  # a list again
+ALIGNMENTS = {"l": "---", "r": "--:"}
+DIGITS = 6  # significant ones of a data frame's numbers
 
 
-def escape(value: object) -> str:
-    """Text that stays text inside a table and a page."""
-    text = " ".join(str(value).split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    for sign in "\\`*_|":
-        text = text.replace(sign, "\\" + sign)
-    return text
-
-
-def markdown_table(headers: list[str], rows: list[list[str]]) -> list[str]:
-    """Lines of a Markdown table."""
-    lines = ["| " + " | ".join(headers) + " |", "|" + "---|" * len(headers)]
-    return lines + ["| " + " | ".join(map(escape_cell, row)) + " |" for row in rows]
-
-
-def escape_cell(value: object) -> str:
-    """A value as one cell of a Markdown table: nothing in it can end the cell, the row, or be taken for a link or HTML.
-
-    Underscores stay, since within a word they mean nothing.
+def escape(value: object) -> Markdown:
+    """A value as one line that stays text, in a table and outside: nothing in it ends a cell or a row, and nothing is
+    taken for a link, HTML, emphasis, code, a heading or a list. None and NaN are empty.
     """
-    text = "" if value is None or (isinstance(value, float) and math.isnan(value)) else str(value)
-    text = re.sub(r"([\\|`*\[\]])", r"\\\1", " ".join(text.split()))
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    if isinstance(value, Markdown):
+        return value
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return Markdown("")
+    text = " ".join(str(value).split())
+    text = ESCAPED.sub(lambda signs: "".join(f"\\{sign}" for sign in signs[0]), text)
+    text = NUMBERED.sub(r"\1\\\2", text)
+    return Markdown(text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))
 
 
-def to_markdown(table: pd.DataFrame) -> str:
-    """A Markdown table, numbers to six significant digits."""
-    lines = ["| " + " | ".join(escape_cell(column) for column in table.columns) + " |"]
-    lines.append("|" + "---|" * len(table.columns))
-    for row in table.itertuples(index=False):
-        cells = [f"{value:.6g}" if isinstance(value, float) and not math.isnan(value) else value for value in row]
-        lines.append("| " + " | ".join(escape_cell(cell) for cell in cells) + " |")
-    return "\n".join(lines) + "\n"
+def write_table(headers: Sequence[str], rows: Iterable[Iterable[object]], align: str = "") -> list[str]:
+    """The lines of a table.
+
+    **Arguments:**
+
+    - `headers`: our own words, written as they are.
+    - `rows`: cells, escaped unless they are `Markdown`.
+    - `align`: `l` or `r` a column; all to the left where it is not given.
+    """
+    rules = [ALIGNMENTS[side] for side in align or "l" * len(headers)]
+    lines = ["| " + " | ".join(headers) + " |", "|" + "|".join(rules) + "|"]
+    return lines + ["| " + " | ".join(map(escape, row)) + " |" for row in rows]
+
+
+def write_frame(table: pd.DataFrame) -> str:
+    """A data frame as a table, its floats to six significant digits."""
+    rows = (
+        [f"{value:z.{DIGITS}g}" if isinstance(value, float) and not math.isnan(value) else value for value in row]
+        for row in table.itertuples(index=False)
+    )
+    return "\n".join(write_table([escape(column) for column in table.columns], rows)) + "\n"

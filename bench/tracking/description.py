@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from bench.analysis.ranking import ranked
 from bench.records.record import Record
 from bench.records.run import Run
-from bench.text.markdown import markdown, table_head
+from bench.text.markdown import Markdown, escape, write_table
 from bench.text.numbers import percent, rounded, with_interval
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 NOTE_ROWS = 20
 NOTE_LIMIT = 6_000  # links follow it
+TEXT_LIMIT = 200  # characters of one text
 
 
 NOTE_COLUMNS = {
@@ -36,18 +37,18 @@ def note(run: Run, records: list[Record], table: pd.DataFrame) -> str:
     rows = ranked(table)
     shown = [column for column in NOTE_COLUMNS if any(rounded(row.get(column)) is not None for row in rows)]
     # MLflow's page shows two lines of it at first.
-    lines = [best_in_words(rows), "", markdown(run.experiment.get("question") or run.experiment["name"]), ""]
+    lines = [best_in_words(rows), "", short(run.experiment.get("question") or run.experiment["name"]), ""]
     header = ["trial", *axes, *(NOTE_COLUMNS[column] for column in shown)]
-    lines += table_head(header, 1 + len(axes))
-    for row in rows[:NOTE_ROWS]:
-        cells = [markdown(row.get(name, "")) for name in ("name", *axes)]
-        cells += [with_interval(row, column) for column in shown]
-        lines.append("| " + " | ".join(cells) + " |")
+    cells = [
+        [*(short(row.get(name)) for name in ("name", *axes)), *(Markdown(with_interval(row, name)) for name in shown)]
+        for row in rows[:NOTE_ROWS]
+    ]
+    lines += write_table(header, cells, "l" * (1 + len(axes)) + "r" * len(shown))
     more = f"and {len(rows) - NOTE_ROWS} more. " if len(rows) > NOTE_ROWS else ""
     lines += ["", f"{more}Square brackets: 95 % intervals.", "", machine(run)]
     unwell = [record for record in records if record.status != "ok"]
     lines += [""] * bool(unwell) + [
-        f"- {record.status}: {markdown(record.name)}, {markdown(record.reason or record.cause)}"
+        f"- {record.status}: {short(record.name)}, {short(record.reason or record.cause)}"
         for record in unwell[:NOTE_ROWS]
     ]
     lines += effects(run, table)
@@ -63,7 +64,7 @@ def best_in_words(rows: list[dict[str, Any]]) -> str:
     best = rows[0]
     accuracy, step = with_interval(best, "test_accuracy"), with_interval(best, "step_ms")
     parts = [f"test accuracy {accuracy}"] * bool(accuracy) + [f"{step} ms a step"] * bool(step)
-    return f"Best: **{markdown(best.get('name', ''))}**, {', '.join(parts)}."
+    return f"Best: **{short(best.get('name', ''))}**, {', '.join(parts)}."
 
 
 def machine(run: Run) -> str:
@@ -71,7 +72,7 @@ def machine(run: Run) -> str:
     known = run.machine
     parts = [known.get("cpu"), f"{known.get('cores')} cores" if known.get("cores") else "", *(known.get("gpu") or [])]
     parts += [f"torch {known['torch']}" if known.get("torch") else ""]
-    return f"Machine {markdown(known.get('id', ''))}: " + ", ".join(markdown(part) for part in parts if part)
+    return f"Machine {short(known.get('id', ''))}: " + ", ".join(short(part) for part in parts if part)
 
 
 def effects(run: Run, table: pd.DataFrame) -> list[str]:
@@ -89,7 +90,7 @@ def effects(run: Run, table: pd.DataFrame) -> list[str]:
         "share of accuracy",
         "of step time",
     ]
-    lines = ["", "**Main effects**", "", *table_head(head, 2)]
+    cells: list[list[str]] = []
     for row in main_effects([run], table).to_dict("records"):
         if row["axis"] in few:
             points = {
@@ -97,7 +98,12 @@ def effects(run: Run, table: pd.DataFrame) -> list[str]:
                 for name in row
                 if str(name).startswith("accuracy_difference")
             }
-            cells = [markdown(row["axis"]), markdown(row["level"]), with_interval(points, "points")]
-            cells += [with_interval(row, "step_ratio"), percent(row["accuracy_share"]), percent(row["step_share"])]
-            lines.append("| " + " | ".join(cells) + " |")
-    return lines
+            measured = [Markdown(with_interval(points, "points")), Markdown(with_interval(row, "step_ratio"))]
+            shares = [percent(row["accuracy_share"]), percent(row["step_share"])]
+            cells.append([short(row["axis"]), short(row["level"]), *measured, *shares])
+    return ["", "**Main effects**", "", *write_table(head, cells, "llrrrr")]
+
+
+def short(value: object) -> Markdown:
+    """A person's text as Markdown, cut where it would fill the page."""
+    return escape(value[:TEXT_LIMIT] if isinstance(value, str) else value)

@@ -6,11 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench.text.markdown import escape
+from bench.text.markdown import Markdown, escape, write_table
 from bench.text.numbers import format_effect, format_seconds, middle
 from bench.verdicts.verdict import FAILING, FASTER, SAME, Verdict, in_order
 
-COLUMNS = "| benchmark | base | head | change [95 % interval] | p | verdict |\n|---|--:|--:|--:|--:|---|"
+COLUMNS = ("benchmark", "base", "head", "change [95 % interval]", "p", "verdict")
 
 
 def write_markdown(header: Mapping[str, Any], verdicts: Sequence[Verdict]) -> str:
@@ -25,7 +25,7 @@ def write_markdown(header: Mapping[str, Any], verdicts: Sequence[Verdict]) -> st
     loud = [one for one in ordered if one not in quiet]
     for group, title in ((loud, ""), (quiet, f"{len(quiet)} faster or the same" if loud else "")):
         if group:
-            table = [COLUMNS, *(_row(one) for one in group)]
+            table = write_table(COLUMNS, map(_row, group), "lrrrrl")
             fold = [f"<details><summary>{title}</summary>", "", *table, "", "</details>"] if title else table
             lines += ["", *fold]
     lines += _accuracy(header.get("accuracy") or [])
@@ -34,20 +34,20 @@ def write_markdown(header: Mapping[str, Any], verdicts: Sequence[Verdict]) -> st
     return "\n".join(lines).replace("\n\n\n", "\n\n").rstrip("\n") + "\n"
 
 
-def _row(one: Verdict) -> str:
+def _row(one: Verdict) -> list[str]:
     p = "" if math.isnan(one.p) else f"{one.p:.2g}"
     verdict = f"**{one.verdict}**" if one.verdict not in (SAME, FASTER) else one.verdict
     times = (format_seconds(middle(one.base_s)), format_seconds(middle(one.head_s)))
     note = f": {escape(one.note)}" if one.note else ""
-    return "| " + " | ".join([escape(one.name), *times, escape(one.change), p, verdict + note]) + " |"
+    return [one.name, *times, Markdown(one.change), p, Markdown(verdict + note)]
 
 
 def _accuracy(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     if not rows:
         return []
-    lines = ["", "| trial | accuracy, points [95 % interval] | seeds |", "|---|--:|--:|"]
+    cells = []
     for row in rows:
         points = format_effect("+z.2f", *(100 * row[key] for key in ("difference", "low", "high")))
         points += f" **{row['verdict']}**" if row.get("severity") in FAILING else ""
-        lines.append(f"| {escape(row['name'])} | {points} | {row['seeds']} |")
-    return lines
+        cells.append([row["name"], Markdown(points), row["seeds"]])
+    return ["", *write_table(("trial", "accuracy, points [95 % interval]", "seeds"), cells, "lrr")]

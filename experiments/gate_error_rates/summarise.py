@@ -25,6 +25,7 @@ from mistakes import is_right
 from scipy.stats import binomtest
 
 from bench.gate.settings import fits
+from bench.text.markdown import Markdown, escape, write_table
 
 OURS = "lenet-bench gate"
 TARGETS = {0.02: 17 / 20, 0.03: 19 / 20, 0.05: 1.0, 0.1: 1.0}
@@ -44,12 +45,12 @@ def read_runs(folder: Path) -> tuple[list[Run], list[Run]]:
     return good, [run for run in runs if "raw" not in run]
 
 
-def share(found: int, of: int) -> str:
+def share(found: int, of: int) -> Markdown:
     """`3 of 40, 7.5% [1.6, 20.4]`, the bounds of Clopper and Pearson at 95 %."""
     if not of:
-        return "none yet"
+        return Markdown("none yet")
     low, high = binomtest(found, of).proportion_ci(0.95, "exact")
-    return f"{found} of {of}, {100 * found / of:.3g}% [{100 * low:.1f}, {100 * high:.1f}]"
+    return Markdown(f"{found} of {of}, {100 * found / of:.3g}% [{100 * low:.1f}, {100 * high:.1f}]")
 
 
 def count_found(runs: list[Run], rule: str) -> int:
@@ -88,52 +89,58 @@ def write_readme(folder: Path, runs: list[Run], broken: list[Run]) -> None:
         f"- runs that went wrong, and count in no table: {len(broken)}"
         + "".join(f"\n  - run {run['number']}: {run['error']}" for run in broken), "",
         "## Ours", "",
-        "| | runs | share | target |", "|---|---|---|---|",
-        f"| equal code fails | {len(same)} | {share(count_wrong(same, OURS), len(same))} | 0 in at least 40 |",
-        f"| equal code gets no verdict | {len(same)} | "
-        f"{share(sum(run['outcome'] == 'no verdict' for run in same), len(same))} | at most 5 % |",
-        f"| equal code fails in accuracy | {len(same)} | "
-        f"{share(sum('worse' in run['accuracy'].values() for run in same), len(same))} | 0 |",
     ]  # fmt: skip
+    unjudged = sum(run["outcome"] == "no verdict" for run in same)
+    worse = sum("worse" in run["accuracy"].values() for run in same)
+    ours = [
+        ["equal code fails", len(same), share(count_wrong(same, OURS), len(same)), "0 in at least 40"],
+        ["equal code gets no verdict", len(same), share(unjudged, len(same)), "at most 5 %"],
+        ["equal code fails in accuracy", len(same), share(worse, len(same)), "0"],
+    ]
     for size, some in slowed.items():
         note = " (floor and routing 1 %)" if size == 0.02 else ""
         found = share(count_found(some, OURS), len(some))
-        lines.append(f"| {size:.0%} slower is found{note} | {len(some)} | {found} | {TARGETS[size]:.0%} |")
+        ours.append([f"{size:.0%} slower is found{note}", len(some), found, f"{TARGETS[size]:.0%}"])
     every = [run for some in slowed.values() for run in some]
     judged = [(run, run["verdicts"].get(run["victim"], [None, None])[1]) for run in every]
     errors = [(run["kind"], 100 * (ratio - 1 - run["share"])) for run, ratio in judged if ratio]
     points = [error for _, error in errors]
+    ours.append(["another benchmark is called slower", len(every), share(count_wrong(every, OURS), len(every)), "none"])
     lines += [
-        f"| another benchmark is called slower | {len(every)} | {share(count_wrong(every, OURS), len(every))} | none |",
+        *write_table(["", "runs", "share", "target"], ours),
         "", "Estimate less true share of the extra work, in points: "
         + (f"median {statistics.median(points):+.2f}, median size "
            f"{statistics.median(map(abs, points)):.2f} (target: within 1)" if points else "none yet"), "",
         "## By what ran beside it", "",
-        "| | nothing | one core busy half of the time | another gate |", "|---|---|---|---|",
     ]  # fmt: skip
+    beside = []
     for title, some, count in [("equal code fails", same, count_wrong)] + [
         (f"{size:.0%} found", some, count_found) for size, some in slowed.items()
     ]:
         parts = [[run for run in some if run["load"] == load] for load in (QUIET, BUSY, GATE)]
-        lines.append(f"| {title} | " + " | ".join(share(count(part, OURS), len(part)) for part in parts) + " |")
+        beside.append([title, *(share(count(part, OURS), len(part)) for part in parts)])
     parts = [[run["seconds"] / 60 for run in same if run["load"] == load] for load in (QUIET, BUSY, GATE)]
     cells = [f"median {statistics.median(part):.1f}, longest {max(part):.1f}" if part else "none yet" for part in parts]
-    lines.append(f"| minutes on equal code | {' | '.join(cells)} |")
+    beside.append(["minutes on equal code", *cells])
     lines += [
+        *write_table(["", "nothing", "one core busy half of the time", "another gate"], beside),
         "", "## The rules of other tools on the same blocks", "",
         "From the eight screening pairs, interleaved and in fresh processes, which is kinder to most of them than "
         "their own sampling; see `experiments/gate_error_rates/peers.py` for what each is given. A false alarm is any "
         "of the suite's benchmarks called slower on equal code.", "",
-        "| rule | from | false alarm on equal code | "
-        + " | ".join(f"{size:.0%} found" for size in slowed) + " | another called slower |",
-        "|---|---|---" + "|---" * len(slowed) + "|---|",
     ]  # fmt: skip
-    for rule in (OURS, *peers.RULES):
-        found = " | ".join(share(count_found(some, rule), len(some)) for some in slowed.values())
-        lines.append(
-            f"| {rule} | {peers.SOURCES.get(rule, 'this repository')} | {share(count_wrong(same, rule), len(same))} | "
-            f"{found} | {share(count_wrong(every, rule), len(every))} |"
-        )
+    headers = ["rule", "from", "false alarm on equal code", *(f"{size:.0%} found" for size in slowed)]
+    by_rule = [
+        [
+            rule,
+            peers.SOURCES.get(rule, "this repository"),
+            share(count_wrong(same, rule), len(same)),
+            *(share(count_found(some, rule), len(some)) for some in slowed.values()),
+            share(count_wrong(every, rule), len(every)),
+        ]
+        for rule in (OURS, *peers.RULES)
+    ]
+    lines += write_table([*headers, "another called slower"], by_rule)
     lines += describe_resampled(folder / "resampled.json")
     lines += describe_mistakes(folder / "mistakes.jsonl")
     settings = runs[0]["settings"]
@@ -157,14 +164,14 @@ def describe_resampled(file: Path) -> list[str]:
         f"Gates drawn by `experiments/gate_error_rates/resample.py` from the {content['pool']} screening pairs of the "
         "runs on equal code, with the slowdown multiplied in. The pairs repeat, so the bounds are of the drawing only.",
         "",
-        "| slowdown of one benchmark | floor | found | another called slower | no verdict |",
-        "|---|---|---|---|---|",
     ]  # fmt: skip
+    rows = []
     for one in content["counts"]:
         found, others, none = (share(one[key], one["gates"]) for key in ("found", "others", "no_verdict"))
         size = f"{one['slowdown']:.0%}" if one["slowdown"] else "none"
-        lines.append(f"| {size} | {one['floor']:.1%} | {found if one['slowdown'] else ''} | {others} | {none} |")
-    return lines
+        rows.append([size, f"{one['floor']:.1%}", found if one["slowdown"] else "", others, none])
+    headers = ["slowdown of one benchmark", "floor", "found", "another called slower", "no verdict"]
+    return lines + write_table(headers, rows)
 
 
 def describe_mistakes(file: Path) -> list[str]:
@@ -175,21 +182,24 @@ def describe_mistakes(file: Path) -> list[str]:
         "", "## Mistakes that people make", "",
         "Each a real commit, made by `experiments/gate_error_rates/mistakes.py`. What is slower by less than the floor "
         "passes, whoever makes it.", "",
-        "| the change | may slow | outcome | named | largest estimate of these | as it should be | min |",
-        "|---|---|---|---|---|---|---|",
     ]  # fmt: skip
+    rows = []
     for one in map(json.loads, file.read_text().splitlines()):
         verdicts = one.get("verdicts", {})
         slower = [name for name, verdict in verdicts.items() if verdict[0] == "slower"]
         ratios = [verdict[1] for name, verdict in verdicts.items() if fits(name, one["slowed"] or "*") and verdict[1]]
+        slowed = Markdown(f"`{one['slowed']}`" if one["slowed"] else "nothing")
         cells = [
-            f"{one['name']} in `{one['file']}`", f"`{one['slowed']}`" if one["slowed"] else "nothing",
-            str(one.get("outcome", one.get("error"))), ", ".join(slower) or "none",
+            Markdown(f"{escape(one['name'])} in `{one['file']}`"), slowed,
+            one.get("outcome", one.get("error")), ", ".join(slower) or "none",
             f"{max(ratios) - 1:+.1%}" if ratios else "", "yes" if is_right(one) else "no",
             f"{one['seconds'] / 60:.1f}",
         ]  # fmt: skip
-        lines.append(f"| {' | '.join(cells)} |")
-    return lines
+        rows.append(cells)
+    headers = [
+        "the change", "may slow", "outcome", "named", "largest estimate of these", "as it should be", "min",
+    ]  # fmt: skip
+    return lines + write_table(headers, rows)
 
 
 def draw(folder: Path, runs: list[Run]) -> None:

@@ -14,7 +14,6 @@ from bench.analysis.ranking import machine_warning, pareto_front, rank
 from bench.analysis.table import build_samples, build_table, select, write_table
 from bench.errors import TableError
 from bench.experiment.trial import KNOBS
-from bench.text.markdown import escape_cell, to_markdown
 
 
 @pytest.fixture
@@ -178,34 +177,6 @@ def test_what_is_no_condition_is_refused_in_one_line(table, where, message):
         select(table, where)
     assert message in str(refusal.value)
     assert "\n" not in str(refusal.value)
-
-
-@pytest.mark.parametrize(
-    ("value", "cell"),
-    [
-        ("a|b", "a\\|b"),
-        ("two\nlines", "two lines"),
-        ("<img src=x>", "&lt;img src=x&gt;"),
-        ("`code`", "\\`code\\`"),
-        ("back\\slash|", "back\\\\slash\\|"),
-        ("[click](javascript:x)", "\\[click\\](javascript:x)"),
-        ("*loud*", "\\*loud\\*"),
-        ("R&D", "R&amp;D"),
-        (None, ""),
-        (math.nan, ""),
-        (0.5, "0.5"),
-        ("scaled_tanh", "scaled_tanh"),
-    ],
-)
-def test_a_cell_stays_a_cell(value, cell):
-    assert escape_cell(value) == cell
-
-
-def test_markdown_has_a_line_a_row():
-    table = pd.DataFrame({"name": ["a|b", "c\nd"], "step_ms": [1.23456789, math.nan], "n": [10_000_000, 3]})
-    assert to_markdown(table) == (
-        "| name | step_ms | n |\n|---|---|---|\n| a\\|b | 1.23457 | 10000000 |\n| c d |  | 3 |\n"
-    )
 
 
 @pytest.mark.parametrize(

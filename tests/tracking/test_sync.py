@@ -169,7 +169,7 @@ def test_the_description_is_bounded_and_hostile_text_stays_text(tmp_path):
     table = make_table(run)
     note = sweep_entry(run, run.records(), table).tags["mlflow.note.content"]
     assert len(note) <= NOTE_LIMIT
-    assert note.splitlines()[2].startswith("\\<script\\>\\|\\`\\* \\# xxx")
+    assert note.splitlines()[2].startswith("&lt;script&gt;\\|\\`\\* # xxx")
     assert "and 380 more" in note
 
 

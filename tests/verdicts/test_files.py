@@ -291,7 +291,7 @@ def test_a_number_or_a_depth_beyond_measure_is_one_line(tmp_path, content):
 
 def test_a_reader_that_left_does_not_change_how_a_judge_ends():
     """More than a pipe holds, to a reader that has gone: the exit code is the verdict's, and the rest is written."""
-    script = "import sys\nfrom pathlib import Path\nfrom bench.verdict_files import write_file\n" + (
+    script = "import sys\nfrom pathlib import Path\nfrom bench.verdicts.files import write_file\n" + (
         "write_file(Path('-'), 'x' * 1_000_000)\nprint('on', file=sys.stderr)\nsys.exit(1)\n"
     )
     read_end, write_end = os.pipe()
