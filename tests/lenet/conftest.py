@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_data_sets import TEST, TRAIN, VALIDATION, write_cifar10, write_mnist, write_usps
+from fakes.made_data_sets import TEST, TRAIN, VALIDATION, write_cifar10, write_mnist, write_usps
 
 from lenet import data, files
 from lenet.variant import DATA_SETS, DataShape

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from made_data_sets import TEST, TRAIN, VALIDATION, draw, idx, write_mnist
+from fakes.made_data_sets import TEST, TRAIN, VALIDATION, draw, idx, write_mnist
 from torch.nn import functional as F
 
 from lenet import data, files

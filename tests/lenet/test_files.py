@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from made_data_sets import TRAIN, VALIDATION, idx, write_mnist, write_usps
+from fakes.made_data_sets import TRAIN, VALIDATION, idx, write_mnist, write_usps
 
 from lenet import files
 from lenet.data import DataError

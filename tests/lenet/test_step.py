@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 import torch
-from made_steps import BACKENDS, DEVICES, QUICK, batch, make, weights
+from fakes.made_steps import BACKENDS, DEVICES, QUICK, batch, make, weights
 from torch import Tensor
 from torch.nn import functional as F
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from made_steps import CUDA, DEVICES, QUICK, make, weights
+from fakes.made_steps import CUDA, DEVICES, QUICK, make, weights
 from torch import Tensor
 from torch.nn import functional as F
 
