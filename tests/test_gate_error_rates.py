@@ -162,7 +162,7 @@ def test_resampled_gates_find_what_was_multiplied_in_and_nothing_else(tmp_path):
     content = json.loads((tmp_path / "resampled.json").read_text())
     assert content["pool"] == 16
     found = {one["slowdown"]: (one["found"], one["others"], one["no_verdict"]) for one in content["counts"]}
-    assert found == {0.0: (0, 0, 0), **{size: (4, 0, 0) for size in (0.01, 0.02, 0.03, 0.05, 0.1)}}
+    assert found == {0.0: (0, 0, 0), **dict.fromkeys((0.01, 0.02, 0.03, 0.05, 0.1), (4, 0, 0))}
     assert "| 3% | 2.0% | 4 of 4, 100% [39.8, 100.0] | 0 of 4, 0% [0.0, 60.2] |" in (tmp_path / "README.md").read_text()
 
 

@@ -64,7 +64,7 @@ def test_the_actions_script_passes_everything_on_and_ends_as_the_gate_does(tmp_p
     assert given[given.index("--only") + 1] == "x y*"
     assert given[given.index("--floor") + 1] == "0.03"
     assert "--pytest" not in given
-    assert set(one for one in given if one.startswith("--")) <= gate_options()
+    assert {one for one in given if one.startswith("--")} <= gate_options()
     assert ("became slower" in done.stdout) == (outcome == "regression")
     assert ("the gate itself failed" in done.stdout) == (outcome == "error")
     if outcome:

@@ -94,7 +94,7 @@ def _describe(row: Mapping[str, Any], slower: bool) -> str:
 
 def _grown(row: Mapping[str, Any]) -> list[str]:
     """The three functions that have grown most, by their names; what has none (code made at run time) is left out."""
-    base, head = ({name: number for name, number in row[side]["functions"]} for side in SIDES)
+    base, head = (dict(row[side]["functions"]) for side in SIDES)
     growth = {name: head.get(name, 0.0) - base.get(name, 0.0) for name in {*base, *head} if ":0x" not in name}
     largest = sorted(growth, key=lambda name: -growth[name])[:3]
     return [_shorten(name) for name in largest if growth[name] > 0]

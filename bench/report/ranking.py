@@ -75,8 +75,10 @@ def lines_of(table: pd.DataFrame, ranked: pd.DataFrame, most: int | None = None)
                 format_count(row.images_per_s), memory, ", ".join(notes),
             )
         )  # fmt: skip
-    for row in table[table["status"] != "ok"].head(most or len(table)).itertuples():
-        lines.append(Line("", str(row.name), "", "", "", "", "", "", f"{row.status}: {row.reason}"))
+    lines.extend(
+        Line("", str(row.name), "", "", "", "", "", "", f"{row.status}: {row.reason}")
+        for row in table[table["status"] != "ok"].head(most or len(table)).itertuples()
+    )
     return lines
 
 

@@ -276,6 +276,8 @@ def ranking_table(run: Run, table: pd.DataFrame) -> dict[str, Any]:
     rows = ranked(table)[:RANKING_ROWS]
 
     def cell(value: object) -> object:
-        return rounded(value) if isinstance(value, numbers.Real) and not isinstance(value, bool) else value
+        if isinstance(value, bool):  # which is a number too
+            return value
+        return rounded(value) if isinstance(value, numbers.Real) else value
 
     return {"columns": columns, "data": [[cell(row.get(column)) for column in columns] for row in rows]}
