@@ -1,4 +1,4 @@
-"""The commands that judge stored results: `compare` and `baseline`. Arguments in, printing out."""
+"""The commands that judge stored results: `compare` and `baseline`."""
 
 from __future__ import annotations
 
@@ -9,24 +9,30 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from bench.cli.options import BencherFile, GithubActionFile, JsonFile, JunitFile, MarkdownFile, PytestBenchmarkFile
+from bench.cli.exits import NO_VERDICT, end
+from bench.cli.options import (
+    RESULTS,
+    Alpha,
+    BencherFile,
+    GithubActionFile,
+    JsonFile,
+    JunitFile,
+    Markdown,
+    MarkdownFile,
+    PytestBenchmarkFile,
+    Results,
+    RunName,
+    Tolerance,
+    Tracking,
+    verdict_files,
+)
 from bench.verdicts.files import STANDARD_OUTPUT, write_file, write_files
 
 if TYPE_CHECKING:
     from bench.compare.judge import Comparison
 
 
-NO_VERDICT = 3
 SIDE = "A run, a table (.csv, .parquet), a baseline (.txt), mlflow:RUN_ID, or pytest-benchmark (.json, or a folder)."
-
-Tolerance = Annotated[float, typer.Option(min=0.0, help="Changes up to this share count as the same.")]
-Alpha = Annotated[float, typer.Option(min=0.0, max=0.5, help="Chance of any false verdict, over all benchmarks.")]
-Results = Annotated[Path, typer.Option(help="Where runs are kept.", envvar="LENET_BENCH_RESULTS")]
-Tracking = Annotated[
-    str | None, typer.Option(help="MLflow store. Default: $MLFLOW_TRACKING_URI, then results/mlflow.db.")
-]
-RunName = Annotated[str, typer.Argument(help="A run's folder, an experiment's name (its newest run), or 'latest'.")]
-RESULTS = Path("results")
 
 baseline = typer.Typer(
     no_args_is_help=True, help="What an experiment's times were on this machine, kept with the code."
@@ -38,7 +44,7 @@ def compare(
     head: Annotated[str, typer.Argument(help="The same choice; slower and faster are said of this one.")],
     tolerance: Tolerance = 0.05,
     alpha: Alpha = 0.01,
-    md: Annotated[bool, typer.Option("--md", help="Prints Markdown.")] = False,
+    md: Markdown = False,
     json_: JsonFile = None,
     markdown: MarkdownFile = None,
     junit: JunitFile = None,
@@ -58,14 +64,7 @@ def compare(
 
     before, after = (read_side(text, results, tracking_uri) for text in (base, head))
     comparison = judge(before, after, tolerance, alpha)
-    files = {
-        "json": json_,
-        "markdown": markdown,
-        "junit": junit,
-        "github_action_benchmark": github_action_benchmark,
-        "bencher": bencher,
-        "pytest_benchmark": pytest_benchmark,
-    }
+    files = verdict_files(json_, markdown, junit, github_action_benchmark, bencher, pytest_benchmark)
     finish(comparison, files, md)
 
 
@@ -104,7 +103,10 @@ def show_command(
     from bench.compare.baseline import list_baselines
 
     for path in list_baselines(results, experiment):
-        print(path if experiment is None else path.read_text(encoding="utf-8"), end="\n" if experiment is None else "")
+        if experiment is None:
+            print(path)
+        else:
+            print(path.read_text(encoding="utf-8"), end="")
 
 
 @baseline.command("check")
@@ -127,7 +129,6 @@ def check_command(
     try:
         path = find_baseline(results, run.experiment["name"], run.machine.get("id", ""))
     except NoBaselineError as error:
-        typer.echo(f"lenet-bench: {error}", err=True)
-        raise typer.Exit(NO_VERDICT) from error
+        end(str(error), NO_VERDICT)
     comparison = judge(read_baseline(path), from_run(run), tolerance, alpha)
-    finish(comparison, {"json": json_, "markdown": markdown, "junit": junit})
+    finish(comparison, verdict_files(json_, markdown, junit))

@@ -1,6 +1,6 @@
-"""What this machine has for the suite and what it lacks, with the command that mends it.
+"""`lenet-bench doctor`: what this machine has for the suite and what it lacks, with the command that mends it.
 
-Looks, and changes nothing. Whether torch works is asked of a process of its own; no data set is read, only looked for.
+It looks and changes nothing. Whether torch works is asked of another process; data sets are looked for and not read.
 """
 
 from __future__ import annotations
@@ -9,13 +9,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.cli.options import RESULTS, DataRoot, Results, Tracking
 from bench.errors import LaunchError, TrackingError
-from bench.machine import fingerprint as machine
-from bench.machine.processes import ask
-from bench.machine.quiet import quiet_warning
-from bench.tracking.store import probe
-from bench.tracking.uri import mask, resolve_uri
-from lenet.files import FILES
 
 LOW_DISK_BYTES = 1 << 30
 
@@ -28,6 +23,21 @@ class Finding:
     ok: bool | None
     text: str
     remedy: str = ""
+
+
+def doctor(data_root: DataRoot = None, tracking_uri: Tracking = None, results: Results = RESULTS) -> None:
+    """Says what was found on this machine, what is missing, and the command that mends it."""
+    from rich.text import Text
+
+    from bench.cli.terminal import make_console
+    from lenet.files import data_root as find_data_root
+
+    out = make_console()
+    marks = {True: ("ok  ", "green"), False: ("no  ", "red"), None: ("--  ", "yellow")}
+    for finding in examine(find_data_root(data_root).resolve(), results, tracking_uri):
+        out.print(Text.assemble(marks[finding.ok], f"{finding.topic:<14}{finding.text}"), soft_wrap=True)
+        if finding.remedy:
+            out.print(f"                  {finding.remedy}", style="dim", soft_wrap=True)
 
 
 def examine(data_root: Path, results: Path, tracking_uri: str | None) -> list[Finding]:
@@ -44,12 +54,18 @@ def examine(data_root: Path, results: Path, tracking_uri: str | None) -> list[Fi
 
 def examine_processor() -> Finding:
     """Processor, cores, memory."""
-    memory_gib = machine.total_memory_bytes() / 2**30
-    return Finding("processor", True, f"{machine.cpu_name()}, {machine.usable_cores()} cores, {memory_gib:.0f} GiB")
+    from bench.machine import fingerprint
+
+    memory_gib = fingerprint.total_memory_bytes() / 2**30
+    return Finding(
+        "processor", True, f"{fingerprint.cpu_name()}, {fingerprint.usable_cores()} cores, {memory_gib:.0f} GiB"
+    )
 
 
 def examine_quiet() -> Finding:
     """Whether other processes would disturb timings."""
+    from bench.machine.quiet import quiet_warning
+
     warning = quiet_warning()
     return Finding(
         "quiet",
@@ -61,14 +77,17 @@ def examine_quiet() -> Finding:
 
 def examine_torch() -> list[Finding]:
     """torch, its CUDA device, and torchvision."""
+    from bench.machine import fingerprint
+    from bench.machine.processes import ask
+
     try:
         answer = ask({"kind": "probe"})
     except LaunchError as error:
         return [Finding("torch", False, str(error), "make setup")]
     gpu = answer["name"] if answer["cuda"] else answer["reason"]
-    vision = machine.version("torchvision")
+    vision = fingerprint.version("torchvision")
     return [
-        Finding("torch", True, f"{machine.version('torch')}, allocator pinned for workers"),
+        Finding("torch", True, f"{fingerprint.version('torch')}, allocator pinned for workers"),
         Finding("cuda", answer["cuda"] or None, gpu, "" if answer["cuda"] else "trials on cuda will be skipped"),
         Finding(
             "torchvision", bool(vision) or None, vision or "not installed", "" if vision else "pip install torchvision"
@@ -78,7 +97,10 @@ def examine_torch() -> list[Finding]:
 
 def examine_data(root: Path) -> list[Finding]:
     """Each data set: there, or how to get it."""
-    findings = [Finding("digits", bool(machine.version("scikit-learn")), "comes with scikit-learn")]
+    from bench.machine import fingerprint
+    from lenet.files import FILES
+
+    findings = [Finding("digits", bool(fingerprint.version("scikit-learn")), "comes with scikit-learn")]
     for name, files in FILES.items():
         there = all((root / file).exists() for file in files)
         there = there or (name == "usps" and all((root / Path(file).name).exists() for file in files))
@@ -94,9 +116,9 @@ def examine_results(results: Path) -> Finding:
     while not folder.exists():
         folder = folder.parent
     try:
-        probe = folder / ".lenet-bench-probe"
-        probe.write_text("")
-        probe.unlink()
+        file = folder / ".lenet-bench-probe"
+        file.write_text("")
+        file.unlink()
     except OSError as error:
         return Finding("results", False, f"{folder}: {error.strerror}", "choose another folder with --results")
     free = shutil.disk_usage(folder).free
@@ -106,7 +128,11 @@ def examine_results(results: Path) -> Finding:
 
 def examine_tracking(uri: str | None, results: Path) -> Finding:
     """Whether MLflow is installed and its store can be reached."""
-    version = machine.version("mlflow")
+    from bench.machine import fingerprint
+    from bench.tracking.store import probe
+    from bench.tracking.uri import mask, resolve_uri
+
+    version = fingerprint.version("mlflow")
     if not version:
         return Finding("mlflow", None, "not installed", "pip install 'mlflow<3.18', or run with --no-track")
     try:

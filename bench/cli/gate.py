@@ -1,29 +1,42 @@
-"""`lenet-bench gate`: arguments in, the verdict out, and an exit code: 0 pass, 1 regression, 2 bad input or
-a failure of the gate itself, 3 no verdict.
+"""`lenet-bench gate`: compares two revisions, and judges stored pairs again (`gate analyse`).
 
-Part of the command line, as `bench.cli.main` is, which it is added to; nothing is computed here.
+Exit codes: 0 pass, 1 regression, 2 bad input or a failure of the gate itself, 3 no verdict.
 """
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from bench.cli.options import BencherFile, GithubActionFile, JsonFile, JunitFile, MarkdownFile, PytestBenchmarkFile
+from bench.cli.exits import FINDING, NO_VERDICT, OK
+from bench.cli.options import (
+    RESULTS,
+    BencherFile,
+    DataRoot,
+    GithubActionFile,
+    JsonFile,
+    JunitFile,
+    MarkdownFile,
+    PytestBenchmarkFile,
+    Results,
+    verdict_files,
+)
 from bench.errors import GateError
 from bench.verdicts.files import STANDARD_OUTPUT, check_files, write_file
 
 if TYPE_CHECKING:
+    from bench.cli.terminal import TerminalWatcher
     from bench.gate.gate import Gate
+    from bench.gate.plan import Request
 
 
 gate_app = typer.Typer(invoke_without_command=True, add_completion=False, rich_markup_mode=None)
 
-Share = Annotated[float | None, typer.Option(min=0.0, max=1.0)]
 Pairs = Annotated[int | None, typer.Option(min=1)]
 
 
@@ -68,8 +81,8 @@ def gate(
     github_action_benchmark: GithubActionFile = None,
     bencher: BencherFile = None,
     pytest_benchmark: PytestBenchmarkFile = None,
-    results: Annotated[Path, typer.Option(envvar="LENET_BENCH_RESULTS")] = Path("results"),
-    data_root: Annotated[Path | None, typer.Option(help="Where data sets are; digits need none.")] = None,
+    results: Results = RESULTS,
+    data_root: DataRoot = None,
 ) -> None:
     """Compares two revisions: is one slower, or does it learn worse?
 
@@ -77,17 +90,10 @@ def gate(
     """
     if context.invoked_subcommand:
         return
-    from rich.console import Console
-
-    from bench.cli.terminal import TerminalWatcher
-    from bench.gate.gate import execute
     from bench.gate.plan import Request
     from lenet.files import data_root as find_data_root
 
-    files = {
-        "json": json_, "markdown": markdown, "junit": junit, "github_action_benchmark": github_action_benchmark,
-        "bencher": bencher, "pytest_benchmark": pytest_benchmark,
-    }  # fmt: skip
+    files = verdict_files(json_, markdown, junit, github_action_benchmark, bencher, pytest_benchmark)
     check_files(files)  # now, and not after minutes of measuring
     given = {
         "alpha": alpha, "floor": floor, "tolerance": tolerance, "screen_pairs": screen_pairs,
@@ -100,19 +106,41 @@ def gate(
         allow_dependency_change=allow_dependency_change, instructions=instructions,
         changes={name: value for name, value in given.items() if value is not None},
     )  # fmt: skip
+    if self_test:
+        try_gate(request)
+    judge(request, files)
+
+
+@contextlib.contextmanager
+def watching() -> Iterator[TerminalWatcher]:
+    """Shows on standard error how measuring goes. Raises `GateError` if whoever read that has left."""
+    from rich.console import Console
+
+    from bench.cli.terminal import TerminalWatcher
+
     try:
         with TerminalWatcher(Console(stderr=True)) as watcher:
-            if self_test:
-                from bench.gate.self_test import run_self_test
-
-                lines, right = run_self_test(request, watcher)
-            else:
-                folder, done = execute(request, watcher)
+            yield watcher
     except BrokenPipeError as error:  # not the end of a listing: it would leave with 0, which is a pass
         raise GateError("whoever read the output has left; nothing was judged") from error
-    if self_test:
-        print("\n".join(lines))
-        sys.exit(0 if right else 3)
+
+
+def try_gate(request: Request) -> NoReturn:
+    """Tries the gate on this machine, prints what came out, and ends with 3 if the gate was wrong."""
+    from bench.gate.self_test import run_self_test
+
+    with watching() as watcher:
+        lines, right = run_self_test(request, watcher)
+    print("\n".join(lines))
+    sys.exit(OK if right else NO_VERDICT)
+
+
+def judge(request: Request, files: Mapping[str, Path | None]) -> NoReturn:
+    """Runs a gate, prints the verdict and ends with its exit code."""
+    from bench.gate.gate import execute
+
+    with watching() as watcher:
+        folder, done = execute(request, watcher)
     finish(done, folder, files)
 
 
@@ -129,17 +157,19 @@ def analyse(
     """Judges stored pairs again: the same file gives the same verdict."""
     from bench.gate.gate import read_gate
 
-    files = {
-        "json": json_, "markdown": markdown, "junit": junit, "github_action_benchmark": github_action_benchmark,
-        "bencher": bencher, "pytest_benchmark": pytest_benchmark,
-    }  # fmt: skip
+    files = verdict_files(json_, markdown, junit, github_action_benchmark, bencher, pytest_benchmark)
     check_files(files)
     finish(read_gate(file), None, files)
 
 
 def finish(done: Gate, folder: Path | None, files: Mapping[str, Path | None]) -> NoReturn:
-    """Prints the verdict, unless a file went to standard output; beside a fresh gate's pairs lies its Markdown too."""
-    from bench.gate.decision import NO_VERDICT, PASS, REGRESSION
+    """Prints the verdict, unless a file went to standard output, and ends with its exit code.
+
+    **Arguments:**
+
+    - `folder`: of a gate that has just been measured; its verdict is written there as Markdown too. Else None.
+    """
+    from bench.gate import decision as outcomes
     from bench.gate.header import make_header, write_gate_files
     from bench.verdicts.text import write_text
 
@@ -153,4 +183,5 @@ def finish(done: Gate, folder: Path | None, files: Mapping[str, Path | None]) ->
     if not any(str(path) == "-" for path in files.values()):
         files_line = f"files: {folder}/\n" if folder else ""
         write_file(STANDARD_OUTPUT, write_text(header, decision.verdicts) + files_line)
-    sys.exit({PASS: 0, REGRESSION: 1, NO_VERDICT: 3}[decision.outcome])
+    codes = {outcomes.PASS: OK, outcomes.REGRESSION: FINDING, outcomes.NO_VERDICT: NO_VERDICT}
+    sys.exit(codes[decision.outcome])

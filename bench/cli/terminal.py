@@ -1,6 +1,7 @@
-"""What a person sees while a sweep runs: a bar on a terminal, one line an event elsewhere.
+"""The consoles that are printed to, and what a person sees while a sweep runs: a bar on a terminal, lines elsewhere.
 
-Draws only when it is told something, which is never while a trial is being timed; no thread refreshes it in between.
+A bar is drawn only when something is reported, which is never while a trial is being timed; no thread refreshes it in
+between.
 """
 
 from __future__ import annotations
@@ -35,6 +36,11 @@ def make_console() -> Console:
     return Output(width=width, markup=False, highlight=False)
 
 
+def warn(out: Console, word: str, text: object) -> None:
+    """A line that begins with a coloured word."""
+    out.print(Text.assemble((word, "yellow"), f" {text}"), soft_wrap=True)
+
+
 class TerminalWatcher:
     """Shows the stage, steps done and time left. A context manager.
 
@@ -59,7 +65,7 @@ class TerminalWatcher:
             speed_estimate_period=120,
         )
         self._task = self._progress.add_task("", total=1, text="", visible=False)
-        self._name, self._total, self._done, self._told_s = "", 0, 0, 0.0
+        self._name, self._total, self._done, self._printed_s = "", 0, 0, 0.0
 
     def __enter__(self) -> TerminalWatcher:
         self._progress.start()
@@ -72,7 +78,7 @@ class TerminalWatcher:
         """A stage of `total` steps begins."""
         if name == "timing" and self._before_timing is not None:
             self._before_timing()
-        self._name, self._total, self._done, self._told_s = name, total, 0, time.monotonic()
+        self._name, self._total, self._done, self._printed_s = name, total, 0, time.monotonic()
         self._progress.remove_task(self._task)
         self._task = self._progress.add_task(name, total=total, text="")
         self._progress.refresh()
@@ -85,8 +91,8 @@ class TerminalWatcher:
         if self._done > self._total:  # the timing stage goes on for as long as its intervals are wide
             self._total = self._done
         self._progress.update(self._task, advance=1, total=self._total, text=escape(text), refresh=True)
-        if not self._console.is_terminal and time.monotonic() - self._told_s >= PLAIN_EVERY_S:
-            self._told_s = time.monotonic()
+        if not self._console.is_terminal and time.monotonic() - self._printed_s >= PLAIN_EVERY_S:
+            self._printed_s = time.monotonic()
             self._console.print(Text(f"{self._name}: {self._done} of {self._total} ({text})"))
 
     def recorded(self, record: Record) -> None:
@@ -111,13 +117,13 @@ class CountWatcher:
     """
 
     def __init__(self, console: Console, name: str) -> None:
-        self._console, self._name, self._began_s, self._told_s = console, name, time.monotonic(), time.monotonic()
+        self._console, self._name, self._began_s, self._printed_s = console, name, time.monotonic(), time.monotonic()
 
     def __call__(self, done: int, total: int) -> None:
         """`done` of `total`."""
         now = time.monotonic()
-        if now - self._told_s < (0.5 if self._console.is_terminal else PLAIN_EVERY_S):
+        if now - self._printed_s < (0.5 if self._console.is_terminal else PLAIN_EVERY_S):
             return
-        self._told_s = now
+        self._printed_s = now
         text = f"{self._name}: {done:,} of {total:,}, {done / (now - self._began_s):.0f} a second"
         self._console.print(text, end="\r" if self._console.is_terminal else "\n", highlight=False)

@@ -1,4 +1,4 @@
-"""The commands around MLflow: `sync`, `links`, `ui`, `import-pytest-benchmark`. Arguments in, printing out."""
+"""The commands around MLflow: `sync`, `links`, `ui`, `import-pytest-benchmark`."""
 
 from __future__ import annotations
 
@@ -8,17 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bench.cli.options import RESULTS, Results, RunName, Tracking
+
 if TYPE_CHECKING:
     from rich.console import Console
 
     from bench.tracking.client import Synced
 
 
-Results = Annotated[Path, typer.Option(help="Where runs are kept.", envvar="LENET_BENCH_RESULTS")]
-Tracking = Annotated[
-    str | None, typer.Option(help="MLflow store. Default: $MLFLOW_TRACKING_URI, then results/mlflow.db.")
-]
-RESULTS = Path("results")
 PATIENCE_S = 30.0  # who asks for a sync waits longer for a server than a sweep does
 
 
@@ -64,7 +61,7 @@ def sync(
 
 
 def links(
-    name: Annotated[str, typer.Argument(help="A run's folder, an experiment's name (its newest run), or 'latest'.")],
+    name: RunName,
     port: Annotated[int, typer.Option(help="Of the server to be, for a store without one.")] = 5000,
     tracking_uri: Tracking = None,
     results: Results = RESULTS,

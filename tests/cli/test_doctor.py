@@ -40,12 +40,12 @@ def test_torch_that_does_not_start_is_named(monkeypatch):
     def fail(task):
         raise LaunchError("the worker crashed (SIGILL)")
 
-    monkeypatch.setattr(doctor, "ask", fail)
+    monkeypatch.setattr("bench.machine.processes.ask", fail)
     assert examine_torch() == [Finding("torch", False, "the worker crashed (SIGILL)", "make setup")]
 
 
 def test_cuda_is_named_when_it_is_there(monkeypatch):
-    monkeypatch.setattr(doctor, "ask", lambda task: {"cuda": True, "name": "A device", "reason": ""})
+    monkeypatch.setattr("bench.machine.processes.ask", lambda task: {"cuda": True, "name": "A device", "reason": ""})
     _, cuda, _ = examine_torch()
     assert cuda == Finding("cuda", True, "A device", "")
 
@@ -63,7 +63,7 @@ def test_data_sets_are_found_where_they_lie(tmp_path):
 
 
 def test_a_noisy_machine_is_told_what_to_do(monkeypatch):
-    monkeypatch.setattr(doctor.machine, "quiet_warning", lambda: "others use 3.0 cores")
+    monkeypatch.setattr("bench.machine.quiet.quiet_warning", lambda: "others use 3.0 cores")
     assert examine_quiet() == Finding("quiet", False, "others use 3.0 cores", "stop it before timing")
 
 
@@ -112,7 +112,7 @@ def test_a_server_that_is_not_there_and_a_password_that_stays_secret(tmp_path):
 
 
 def test_without_mlflow_sweeps_still_run(tmp_path, monkeypatch):
-    monkeypatch.setattr(doctor.machine, "version", lambda package: "")
+    monkeypatch.setattr("bench.machine.fingerprint.version", lambda package: "")
     finding = examine_tracking(None, tmp_path)
     assert (finding.ok, finding.text) == (None, "not installed")
     assert "--no-track" in finding.remedy

@@ -149,20 +149,18 @@ def test_a_damaged_run_is_one_line(tmp_path, call):
 
 
 INTERRUPTED_IN_EXEC = """
-import signal, sys
+import signal
 import bench.cli.main
-from bench.__main__ import main
 
 bench.cli.main.main = lambda: exec("signal.raise_signal(signal.{stop})", {{"signal": signal}})
-main()
 """
 
 
 @pytest.mark.parametrize("stop", ["SIGINT", "SIGTERM"])
-def test_an_interrupt_inside_an_exec_ends_with_the_exit_code(stop):
-    """Not by the signal, as Python by itself has it: dataclasses are made by `exec`, so that imports are full of it."""
-    script = INTERRUPTED_IN_EXEC.format(stop=stop)
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=False)
+def test_an_interrupt_inside_an_exec_ends_with_the_exit_code(stop, tmp_path):
+    """Not by the signal, as `python -m` by itself has it: dataclasses are made by `exec`, which imports are full of."""
+    (tmp_path / "sitecustomize.py").write_text(INTERRUPTED_IN_EXEC.format(stop=stop))
+    done = run_command("runs", env={"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"})
     assert (done.returncode, done.stderr) == (130, "lenet-bench: interrupted\n")
 
 
@@ -173,7 +171,7 @@ from bench.__main__ import main
 def fail(**_):
     raise {error}
 
-bench.cli.app = fail
+bench.cli.main.app = fail
 main()
 """
 
@@ -204,7 +202,7 @@ def test_an_early_end_of_a_file_is_no_finding(call, monkeypatch):
     def fail(*_):
         raise EOFError
 
-    monkeypatch.setattr("bench.runs.list_runs", fail)
+    monkeypatch.setattr("bench.records.run.list_runs", fail)
     assert call("runs").returncode == 2
 
 
