@@ -91,15 +91,15 @@ class Run:
 REFERENCE = "reference"  # the folder under results/ whose runs are part of the repository
 
 
-def all_runs(results: Path, experiment: str = "*") -> list[Path]:
+def all_runs(results: Path, experiment: str | None = None) -> list[Path]:
     """The folders of all runs, or of one experiment's, oldest first; those of the repository are not among them.
 
     **Arguments:**
 
     - `results`: the folder under which runs are kept.
-    - `experiment`: the name of one; "*" for all.
+    - `experiment`: the name of one; None for all.
     """
-    pattern = "*" if experiment == "*" else glob.escape(experiment)
+    pattern = "*" if experiment is None else glob.escape(experiment)
     folders = [file.parent for file in results.glob(f"{pattern}/*/experiment.json")]
     return sorted((path for path in folders if path.parent.name != REFERENCE), key=lambda path: (began_s(path), path))
 
