@@ -19,7 +19,7 @@ from bench.errors import RecordError
 from bench.records.record import Record
 from bench.records.run import Run, find_run
 from bench.statistics.intervals import UNKNOWN, Estimate, mean_interval, share_interval
-from bench.text.numbers import format_effect
+from bench.text.numbers import format_points
 
 CLAIMS = Path(__file__).with_name("claims.toml")
 ALPHA = 0.05
@@ -138,7 +138,8 @@ def judge_order(claim: Claim, records: Mapping[str, Sequence[Record]]) -> Findin
         difference = paired_difference(found[1], found[0], claim.measure, 1 - ALPHA / len(claim.pairs))
         if not difference.low > 0:
             reverse = " (the reverse)" if difference.high < 0 else ""
-            doubtful.append(f"{found[0].name} against {found[1].name}: {signed(difference)}{reverse}")
+            points = format_points(difference.value, difference.low, difference.high)
+            doubtful.append(f"{found[0].name} against {found[1].name}: {points}{reverse}")
         if worst is UNKNOWN or not difference.low >= worst.low:
             worst = difference
     if missing:
@@ -146,11 +147,6 @@ def judge_order(claim: Claim, records: Mapping[str, Sequence[Record]]) -> Findin
     if doubtful:
         return Finding(claim, worst, NOT_REPRODUCED, "not shown: " + "; ".join(doubtful))
     return Finding(claim, worst, REPRODUCED, f"{len(claim.pairs)} pairs" if len(claim.pairs) > 1 else "")
-
-
-def signed(difference: Estimate) -> str:
-    """A difference in points with its interval."""
-    return format_effect("+z.2f", difference.value, difference.low, difference.high)
 
 
 def find_record(claim: Claim, knobs: Knobs, records: Mapping[str, Sequence[Record]]) -> Record | str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,14 +12,14 @@ import pandas as pd
 from bench.analysis.repeats import read_draws
 from bench.records.run import Run
 from bench.statistics.intervals import mean_interval
-from bench.text.numbers import Row, rounded
+from bench.text.numbers import rounded
 
 
 def ranked(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows with results, the best accuracy first, the faster first among equals."""
     rows = [row for row in table.to_dict("records") if row.get("status", "ok") == "ok"]
 
-    def place(row: Row) -> tuple[float, float]:
+    def place(row: Mapping[str, Any]) -> tuple[float, float]:
         accuracy, step_ms = rounded(row.get("test_accuracy")), rounded(row.get("step_ms"))
         return (-accuracy if accuracy is not None else math.inf, step_ms if step_ms is not None else math.inf)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bench.cli.options import RESULTS, DataRoot, Results, Tracking
 from bench.errors import LaunchError, TrackingError
+from bench.text.numbers import format_gib
 
 LOW_DISK_BYTES = 1 << 30
 
@@ -56,10 +57,8 @@ def examine_processor() -> Finding:
     """Processor, cores, memory."""
     from bench.machine import fingerprint
 
-    memory_gib = fingerprint.total_memory_bytes() / 2**30
-    return Finding(
-        "processor", True, f"{fingerprint.cpu_name()}, {fingerprint.usable_cores()} cores, {memory_gib:.0f} GiB"
-    )
+    memory = format_gib(fingerprint.total_memory_bytes())
+    return Finding("processor", True, f"{fingerprint.cpu_name()}, {fingerprint.usable_cores()} cores, {memory}")
 
 
 def examine_quiet() -> Finding:
@@ -122,7 +121,7 @@ def examine_results(results: Path) -> Finding:
     except OSError as error:
         return Finding("results", False, f"{folder}: {error.strerror}", "choose another folder with --results")
     free = shutil.disk_usage(folder).free
-    text = f"{results.resolve()}, {free / 2**30:.0f} GiB free"
+    text = f"{results.resolve()}, {format_gib(free)} free"
     return Finding("results", free > LOW_DISK_BYTES, text, "" if free > LOW_DISK_BYTES else "make room on this disk")
 
 

@@ -64,6 +64,7 @@ def plan(file: Annotated[Path, typer.Argument(help=FILE)], settings: Settings = 
     from bench.cli.terminal import make_console
     from bench.machine.fingerprint import usable_cores
     from bench.sweep.start import estimate_s, plan_experiment
+    from bench.text.numbers import format_minutes
 
     experiment = plan_experiment(file, settings or [])
     out = make_console()
@@ -73,7 +74,7 @@ def plan(file: Annotated[Path, typer.Argument(help=FILE)], settings: Settings = 
     training_s, timing_s = estimate_s(experiment, jobs or usable_cores())
     out.print(
         f"\n{len(experiment.trials)} trials x seeds {', '.join(map(str, experiment.seeds))}; roughly "
-        f"{training_s / 60:.1f} min of training and {timing_s / 60:.1f} min of timing"
+        f"{format_minutes(training_s)} of training and {format_minutes(timing_s)} of timing"
     )
 
 

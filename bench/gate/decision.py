@@ -27,6 +27,7 @@ from bench.gate.pairs import CONTROL, Benchmark, Pair
 from bench.gate.settings import FIRST_LOOK, SECOND_LOOK, TIMING_SHARE, Settings, check_settings
 from bench.statistics.intervals import Array
 from bench.statistics.paired import hodges_lehmann, minimum_detectable_effect, sign_flip_max_t, spread, upper_bound
+from bench.text.numbers import format_change
 from bench.verdicts.verdict import (
     ACCEPTED,
     ERROR,
@@ -160,7 +161,7 @@ def _judge(settings: Settings, name: str, pairs: Sequence[Pair], p: float, alpha
         verdict = FASTER if shift.high < -floor else SAME
         note = f"slower by less than the floor of {settings.floor_of(name):.1%}" if p <= alpha else ""
     else:
-        verdict, note = UNKNOWN, f"up to {math.expm1(upper_bound(d)):+.1%} cannot be ruled out"
+        verdict, note = UNKNOWN, f"up to {format_change(math.exp(upper_bound(d)))} cannot be ruled out"
     blocks = [(pair.iterations[name], pair.blocks[name]) for pair in pairs if name in pair.blocks]
     base, head = ([statistics.median(b[side] for b in rows) / n for n, rows in blocks] for side in (0, 1))
     low, high = math.exp(shift.low), math.exp(shift.high)

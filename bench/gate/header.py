@@ -15,7 +15,8 @@ from typing import Any
 from bench.gate.decision import PASS, REGRESSION, Decision
 from bench.gate.gate import Gate
 from bench.gate.instructions import describe_instructions
-from bench.text.numbers import strict_json
+from bench.text.json_text import strict_json
+from bench.text.numbers import format_change, format_minutes
 from bench.verdicts.files import write_file, write_files
 from bench.verdicts.verdict import SLOWER
 
@@ -42,7 +43,7 @@ def make_header(gate: Gate, decision: Decision) -> dict[str, Any]:
             "floor": f"{settings.floor:.1%}",
             "tolerance": f"{settings.tolerance:.1%}",
             "pairs": ", ".join(f"{count} {stage}" for stage, count in pairs.items() if count),
-            "time": f"{seconds / 60:.1f} min",
+            "time": format_minutes(seconds),
         },
         "accuracy": decision.accuracies,
         "notes": [
@@ -56,14 +57,13 @@ def make_header(gate: Gate, decision: Decision) -> dict[str, Any]:
 
 def _resolution(decision: Decision) -> list[str]:
     typical, worst = decision.detectable
-    ratio, low, high = decision.control
     lines = []
     if not math.isnan(typical):
         lines.append(
             f"with this noise a slowdown of {typical:.1%} (the noisiest benchmark: {worst:.1%}) fails in 9 runs of 10"
         )
-    if not math.isnan(ratio):
-        lines.append(f"control, the same on both sides: {ratio - 1:+.1%} [{low - 1:+.1%}, {high - 1:+.1%}]")
+    if control := format_change(*decision.control):
+        lines.append(f"control, the same on both sides: {control}")
     return lines
 
 

@@ -84,7 +84,7 @@ def _describe(row: Mapping[str, Any], slower: bool) -> str:
     base, head = (min(row[side]["counts"]) for side in SIDES)
     spread = max((max(row[side]["counts"]) - min(row[side]["counts"])) / base for side in SIDES)
     change = head / base - 1
-    line = f"{name}: {base / 1e6:.3f} to {head / 1e6:.3f} million, {change:+.2%}"
+    line = f"{name}: {base / 1e6:.3f} to {head / 1e6:.3f} million, {change:+z.2%}"
     if change >= max(WARN, NOISE * spread):
         return f"warning: {line}; most of it in {', '.join(_grown(row))}"
     if slower and abs(change) < max(FLAT, NOISE * spread):

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.analysis.claims import NOT_REPRODUCED, NOT_RUN, REPRODUCED, Finding, signed
+from bench.analysis.claims import NOT_REPRODUCED, NOT_RUN, REPRODUCED, Finding
 from bench.analysis.rejection import ranked_seeds
 from bench.records.journal import whole_file, write_whole
 from bench.report.plots import COLOURS, QUIET, STYLE, draw_rejection, shorten
 from bench.statistics.intervals import mean_interval
 from bench.text.markdown import escape, write_table
+from bench.text.numbers import format_exact_count, format_percent_bounds, format_points
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,14 +45,12 @@ def cells(finding: Finding) -> tuple[str, ...]:
     """A finding as texts, in the order of `HEADERS`."""
     claim, ours = finding.claim, finding.ours
     if claim.pairs:
-        published, own = "an order", "" if ours.n == 0 else f"{signed(ours)} points"
+        published, own = "an order", "" if ours.n == 0 else f"{format_points(ours.value, ours.low, ours.high)} points"
     elif claim.exact is not None:
-        published, own = f"{claim.exact:,}", "" if math.isnan(ours.value) else f"{ours.value:,.0f}"
+        published, own = format_exact_count(claim.exact), format_exact_count(ours.value)
     else:
-        published, own = f"{claim.published:g} %", ""
-        if ours.n:
-            own = f"{ours.value:.2f} %"
-            own += "" if math.isnan(ours.low) else f" [{ours.low:.2f}, {ours.high:.2f}]"
+        published = f"{claim.published:g} %"
+        own = format_percent_bounds(ours.value, ours.low, ours.high) if ours.n else ""
     return claim.text, claim.source, published, own, finding.verdict, finding.note
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from bench.records.run import Run
-from bench.text.numbers import format_count, format_ms, format_percent
+from bench.text.numbers import format_count, format_mib, format_ms, format_percent
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -68,11 +68,10 @@ def lines_of(table: pd.DataFrame, ranked: pd.DataFrame, most: int | None = None)
             )
             for phase in ("forward", "backward", "step")
         }
-        memory = "-" if math.isnan(row.peak_memory_mib) else f"{row.peak_memory_mib:.1f}"
         lines.append(
             Line(
                 str(row.rank), str(row.name), accuracy_of(row), phases["forward"], phases["backward"], phases["step"],
-                format_count(row.images_per_s), memory, ", ".join(notes),
+                format_count(row.images_per_s), format_mib(row.peak_memory_mib), ", ".join(notes),
             )
         )  # fmt: skip
     lines.extend(

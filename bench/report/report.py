@@ -20,7 +20,15 @@ from bench.report.claims_page import HEADERS as CLAIM_HEADERS
 from bench.report.claims_page import cells
 from bench.report.ranking import HEADERS, LISTED, accuracy_of, lines_of, step_of
 from bench.text.markdown import escape, write_table
-from bench.text.numbers import format_count, format_effect, format_ms, format_share
+from bench.text.numbers import (
+    format_count,
+    format_gib,
+    format_ms,
+    format_percent,
+    format_points,
+    format_ratio,
+    format_share,
+)
 
 if TYPE_CHECKING:
     from bench.analysis.claims import Finding
@@ -90,7 +98,7 @@ def how_measured(run: Run, table: pd.DataFrame) -> list[str]:
     pins = ", ".join(f"{name}={value}" for name, value in machine.get("environment", {}).items() if "MALLOC" in name)
     lines.append(
         f"Machine {machine.get('id', '')}: {machine.get('cpu', '')}, {machine.get('cores', '')} cores, "
-        f"{machine.get('memory_bytes', 0) / 2**30:.0f} GiB; {', '.join(machine.get('gpu') or []) or 'no GPU'}; "
+        f"{format_gib(machine.get('memory_bytes', 0))}; {', '.join(machine.get('gpu') or []) or 'no GPU'}; "
         f"torch {machine.get('torch', '')}, Python {machine.get('python', '')}, kernel {machine.get('kernel', '')}."
     )
     if pins:
@@ -106,7 +114,10 @@ def front_in_words(ranked: pd.DataFrame) -> str:
     front = ranked[ranked["pareto"]].sort_values("step_ms") if len(ranked) else ranked
     if len(front) < 2:
         return ""
-    names = [f"{row.name} ({row.test_accuracy * 100:.1f} %, {row.step_ms:.3g} ms)" for row in front.itertuples()]
+    names = [
+        f"{row.name} ({format_percent(row.test_accuracy, digits=1)}, {format_ms(row.step_ms)})"
+        for row in front.itertuples()
+    ]
     more = f" and {len(names) - FRONT} more" if len(names) > FRONT else ""
     return f"No trial is both better and faster than these: {', '.join(names[:FRONT])}{more}."
 
@@ -146,16 +157,14 @@ def effect_rows(levels: pd.DataFrame) -> list[list[str]]:
     rows = []
     first = ""
     for row in levels.itertuples():
+        cells = [str(row.axis), str(row.level), str(row.trials), format_percent(row.test_accuracy)]
         if row.axis != first:
             first = row.axis
-            accuracy = "-" if math.isnan(row.test_accuracy) else f"{row.test_accuracy * 100:.2f} %"
-            rows.append([str(row.axis), str(row.level), str(row.trials), accuracy, "first", "first"])
+            rows.append([*cells, "first", "first"])
             continue
         points = [100 * getattr(row, f"accuracy_difference{bound}") for bound in ("", "_low", "_high")]
         ratios = [getattr(row, f"step_ratio{bound}") for bound in ("", "_low", "_high")]
-        accuracy = "-" if math.isnan(row.test_accuracy) else f"{row.test_accuracy * 100:.2f} %"
-        cells = [row.axis, row.level, str(row.trials), accuracy]
-        rows.append([*map(str, cells), format_effect("+z.2f", *points), format_effect(".3f", *ratios)])
+        rows.append([*cells, format_points(*points), format_ratio(*ratios)])
     return rows
 
 

@@ -1,1 +1,1 @@
-"""Numbers and Markdown, each written in one way."""
+"""Numbers, Markdown and JSON, each written in one way."""

@@ -23,7 +23,7 @@ from bench.records.record import Record
 from bench.records.run import Run
 from bench.records.weights import Weights
 from bench.statistics.intervals import mean_interval
-from bench.text.numbers import format_effect
+from bench.text.numbers import format_points
 from bench.tracking.failures import first_line, import_mlflow
 from bench.tracking.store import Store
 
@@ -253,5 +253,5 @@ def beats(best: Best, holder: dict[str, str]) -> str:
         return ""
     if difference.n < 2:
         return "they share fewer than two seeds"
-    points = format_effect("+z.2f", *(100 * bound for bound in (difference.value, difference.low, difference.high)))
+    points = format_points(*(100 * bound for bound in (difference.value, difference.low, difference.high)))
     return f"the difference is {points} points"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from bench.analysis.ranking import ranked
 from bench.records.record import Record
 from bench.records.run import Run
 from bench.text.markdown import Markdown, escape, write_table
-from bench.text.numbers import percent, rounded, with_interval
+from bench.text.numbers import format_figures, format_share, rounded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,9 +100,14 @@ def effects(run: Run, table: pd.DataFrame) -> list[str]:
                 if str(name).startswith("accuracy_difference")
             }
             measured = [Markdown(with_interval(points, "points")), Markdown(with_interval(row, "step_ratio"))]
-            shares = [percent(row["accuracy_share"]), percent(row["step_share"])]
+            shares = [format_share(row["accuracy_share"], unknown=""), format_share(row["step_share"], unknown="")]
             cells.append([short(row["axis"]), short(row["level"]), *measured, *shares])
     return ["", "**Main effects**", "", *write_table(head, cells, "llrrrr")]
+
+
+def with_interval(row: Mapping[str, Any], column: str) -> str:
+    """A measured number of a row, with its interval where that is known."""
+    return format_figures(*(row.get(f"{column}{bound}") for bound in ("", "_low", "_high")))
 
 
 def short(value: object) -> Markdown:

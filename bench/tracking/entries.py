@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, Any
 from bench.analysis.ranking import ranked
 from bench.records.record import Record
 from bench.records.run import Run
-from bench.text.numbers import Row, rounded
+from bench.text.numbers import rounded, rounded_half_width
 from bench.tracking.description import note
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
+Row = Mapping[str, Any]
 LAYOUT = 2  # raise it when names below change: the next sync then rebuilds what older versions sent
 
 IDENTITY = (
@@ -193,8 +194,7 @@ def final_values(row: Row, knobs: Row, axes: Iterable[str]) -> dict[str, float]:
     """The numbers of one trial; numeric axes too, as `config/...`, because MLflow sorts parameters as text."""
     values = {name: rounded(row.get(column)) for column, name in METRICS.items()}
     for column, name in HALF_WIDTHS.items():
-        low, high = rounded(row.get(f"{column}_low")), rounded(row.get(f"{column}_high"))
-        values[name] = float(f"{(high - low) / 2:.2g}") if low is not None and high is not None else None
+        values[name] = rounded_half_width(row.get(f"{column}_low"), row.get(f"{column}_high"))
     values |= {f"config/{knob}": rounded(knobs.get(knob)) for knob in axes}
     return {name: value for name, value in values.items() if value is not None}
 

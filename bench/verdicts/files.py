@@ -13,7 +13,7 @@ from typing import Any
 
 from bench.errors import RecordError
 from bench.records.journal import replaced_file, write_whole
-from bench.text.numbers import strict_json
+from bench.text.json_text import strict_json
 from bench.verdicts.verdict import Verdict
 
 SCHEMA = 1

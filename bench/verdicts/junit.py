@@ -11,8 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from bench.text.numbers import format_effect, middle
-from bench.verdicts.verdict import ERROR, FAILURE, NOT_JUDGED, PASSED, Verdict
+from bench.verdicts.verdict import ERROR, FAILURE, NOT_JUDGED, PASSED, Verdict, format_accuracy
 
 ELEMENTS = {FAILURE: "failure", ERROR: "error", NOT_JUDGED: "skipped", PASSED: ""}
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -24,7 +23,7 @@ def write_junit(header: Mapping[str, Any], verdicts: Sequence[Verdict]) -> str:
     The text stands in the body too: GitLab does not show attributes."""
     machine = header.get("machine") or {}
     started = datetime.fromtimestamp(header.get("started_s") or 0, UTC)
-    cases = [(one, middle(one.head_s) if one.head_s else 0.0) for one in verdicts]
+    cases = [(one, one.head_middle_s if one.head_s else 0.0) for one in verdicts]
     cases += [(_of_accuracy(row), 0.0) for row in header.get("accuracy") or [] if row.get("severity")]
     elements = [ELEMENTS[one.severity] for one, _ in cases]
     counts = {
@@ -64,7 +63,7 @@ def write_junit(header: Mapping[str, Any], verdicts: Sequence[Verdict]) -> str:
 
 def _of_accuracy(row: Mapping[str, Any]) -> Verdict:
     """A judged accuracy as a verdict like the others; its change stands in the note, in points."""
-    points = format_effect("+z.2f", *(100 * row[key] for key in ("difference", "low", "high")))
+    points = format_accuracy(row)
     note = "; ".join(part for part in (f"{points} points over {row['seeds']} seeds", row.get("note", "")) if part)
     return Verdict(f"accuracy of {row['name']}", row["verdict"], note=note, severity=row["severity"])
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.text.markdown import Markdown, escape, write_table
-from bench.text.numbers import format_effect, format_seconds, middle
-from bench.verdicts.verdict import FAILING, FASTER, SAME, Verdict, in_order
+from bench.text.numbers import format_p, format_seconds
+from bench.verdicts.verdict import FAILING, FASTER, SAME, Verdict, format_accuracy, in_order
 
 COLUMNS = ("benchmark", "base", "head", "change [95 % interval]", "p", "verdict")
 
@@ -35,11 +34,10 @@ def write_markdown(header: Mapping[str, Any], verdicts: Sequence[Verdict]) -> st
 
 
 def _row(one: Verdict) -> list[str]:
-    p = "" if math.isnan(one.p) else f"{one.p:.2g}"
     verdict = f"**{one.verdict}**" if one.verdict not in (SAME, FASTER) else one.verdict
-    times = (format_seconds(middle(one.base_s)), format_seconds(middle(one.head_s)))
+    times = (format_seconds(one.base_middle_s), format_seconds(one.head_middle_s))
     note = f": {escape(one.note)}" if one.note else ""
-    return [one.name, *times, Markdown(one.change), p, Markdown(verdict + note)]
+    return [one.name, *times, Markdown(one.change), format_p(one.p), Markdown(verdict + note)]
 
 
 def _accuracy(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -47,7 +45,7 @@ def _accuracy(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         return []
     cells = []
     for row in rows:
-        points = format_effect("+z.2f", *(100 * row[key] for key in ("difference", "low", "high")))
+        points = format_accuracy(row)
         points += f" **{row['verdict']}**" if row.get("severity") in FAILING else ""
         cells.append([row["name"], Markdown(points), row["seeds"]])
     return ["", *write_table(("trial", "accuracy, points [95 % interval]", "seeds"), cells, "lrr")]

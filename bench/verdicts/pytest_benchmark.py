@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import FormatError
-from bench.text.numbers import strict_json
+from bench.text.json_text import strict_json
 from bench.verdicts.verdict import Verdict
 
 VERSION = "5.1.0"  # of the layout: the plug-in's version that wrote these fields first

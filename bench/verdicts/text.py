@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench.text.numbers import format_effect, format_seconds, middle
-from bench.verdicts.verdict import FAILING, Verdict, in_order
+from bench.text.numbers import format_p, format_seconds
+from bench.verdicts.verdict import FAILING, Verdict, format_accuracy, in_order
 
 COLUMNS = ("benchmark", "base", "head", "change [95 % interval]", "p", "verdict")
 
@@ -18,10 +17,10 @@ def write_text(header: Mapping[str, Any], verdicts: Sequence[Verdict]) -> str:
     rows = [
         (
             one.name,
-            format_seconds(middle(one.base_s)),
-            format_seconds(middle(one.head_s)),
+            format_seconds(one.base_middle_s),
+            format_seconds(one.head_middle_s),
             one.change,
-            "" if math.isnan(one.p) else f"{one.p:.2g}",
+            format_p(one.p),
             one.verdict + (f": {one.note}" if one.note else ""),
         )
         for one in in_order(verdicts)
@@ -30,8 +29,7 @@ def write_text(header: Mapping[str, Any], verdicts: Sequence[Verdict]) -> str:
     accuracy = [
         (
             row["name"],
-            format_effect("+z.2f", *(100 * row[key] for key in ("difference", "low", "high")))
-            + (f" {row['verdict']}" if row.get("severity") in FAILING else ""),
+            format_accuracy(row) + (f" {row['verdict']}" if row.get("severity") in FAILING else ""),
             str(row["seeds"]),
         )
         for row in header.get("accuracy") or []

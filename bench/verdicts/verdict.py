@@ -1,6 +1,6 @@
 """What a comparison says of one benchmark: the plain structure between those who compare and those who write it out.
 
-`bench.compare.judge` and the gate make verdicts; everything in `bench.formats` turns them, and a header, into text.
+`bench.compare.judge` and the gate make verdicts; the other files of this folder turn them, and a header, into text.
 
 A header is a mapping. Every key may be missing:
 
@@ -17,8 +17,12 @@ A header is a mapping. Every key may be missing:
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
+
+from bench.text.numbers import format_change, format_p, format_points
 
 SLOWER, FASTER, SAME, UNKNOWN = "slower", "faster", "same", "unknown"
 MISSING, NEW, FAILED, ACCEPTED = "missing", "new", "failed", "accepted"
@@ -66,20 +70,30 @@ class Verdict:
     severity: str = NOT_JUDGED
 
     @property
+    def base_middle_s(self) -> float:
+        """The base's typical seconds: the geometric mean over repeats; NaN for none."""
+        return statistics.geometric_mean(self.base_s) if self.base_s else math.nan
+
+    @property
+    def head_middle_s(self) -> float:
+        """The head's typical seconds: the geometric mean over repeats; NaN for none."""
+        return statistics.geometric_mean(self.head_s) if self.head_s else math.nan
+
+    @property
     def change(self) -> str:
         """`+3.1 % [+2.0, +4.2]`, or as much of it as is known."""
-        if math.isnan(self.ratio):
-            return ""
-        value = f"{self.ratio - 1:+.1%}".replace("%", " %")
-        if math.isnan(self.low) or math.isnan(self.high):
-            return value
-        return f"{value} [{100 * (self.low - 1):+.1f}, {100 * (self.high - 1):+.1f}]"
+        return format_change(self.ratio, self.low, self.high)
 
     @property
     def sentence(self) -> str:
         """Name, verdict, change and note in one line."""
-        known = [self.change, f"p = {self.p:.2g}" if not math.isnan(self.p) else "", self.note]
+        known = [self.change, f"p = {format_p(self.p)}" if not math.isnan(self.p) else "", self.note]
         return f"{self.name}: {self.verdict}" + "".join(f", {part}" for part in known if part)
+
+
+def format_accuracy(row: Mapping[str, Any]) -> str:
+    """One row of a header's `accuracy` in points: `-1.20 [-2.00, -0.40]`."""
+    return format_points(*(100 * row[key] for key in ("difference", "low", "high")))
 
 
 def grade(verdicts: Iterable[Verdict], severities: Mapping[str, str]) -> list[Verdict]:

@@ -2,7 +2,6 @@
 
 import html
 import io
-import math
 import re
 from html.parser import HTMLParser
 
@@ -16,7 +15,6 @@ from bench.report.files import format_table, make_products
 from bench.report.page import write_html
 from bench.report.ranking import lines_of, terminal_ranking
 from bench.report.report import report_markdown, sentence
-from bench.text.numbers import format_count, format_ms, format_percent
 
 
 @pytest.fixture(params=ODD)
@@ -39,42 +37,6 @@ def terminal(run, width):
     console = Console(width=width, file=io.StringIO(), force_terminal=True, color_system=None)
     console.print(terminal_ranking(table, ranked, run, width))
     return console.file.getvalue()
-
-
-@pytest.mark.parametrize(
-    ("numbers", "text"),
-    [
-        ((0.98912, 0.98792, 0.99032), "98.91 ± 0.12 %"),
-        ((0.999, 0.994, 1.0), "99.90 ± 0.50 %"),  # cut off at 1: the wider side is the honest one
-        ((0.5, math.nan, math.nan), "50.00 %"),
-        ((math.nan, math.nan, math.nan), "-"),
-    ],
-)
-def test_a_share_reads_as_percent(numbers, text):
-    assert format_percent(*numbers) == text
-
-
-@pytest.mark.parametrize(
-    ("numbers", "text"),
-    [
-        ((1.23456, 1.22, 1.25), "1.235 ms ± 1.2 %"),
-        ((123.4, 110.0, 137.0), "123 ms ± 10.9 %"),
-        ((0.0123456, 0.01233, 0.01236), "0.012346 ms ± 0.1 %"),
-        ((1.5, 1.5, 1.5), "1.5000 ms ± 0.0 %"),
-        ((1.23456, math.nan, math.nan), "1.23 ms"),
-        ((1234.56, math.nan, math.nan), "1230 ms"),
-        ((math.nan, math.nan, math.nan), "-"),
-    ],
-)
-def test_times_have_the_digits_that_their_interval_deserves(numbers, text):
-    assert format_ms(*numbers) == text
-
-
-@pytest.mark.parametrize(
-    ("count", "text"), [(12_345.6, "12,300"), (999.4, "999"), (0.4, "0"), (1_234_567.0, "1,230,000"), (math.nan, "-")]
-)
-def test_counts_are_grouped(count, text):
-    assert format_count(count) == text
 
 
 def test_the_sentence_names_the_best_the_fastest_and_what_was_lost(run):

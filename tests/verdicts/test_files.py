@@ -14,7 +14,6 @@ import pytest
 
 from bench.compare.side import from_pytest_files
 from bench.errors import FormatError, RecordError
-from bench.text.numbers import format_seconds
 from bench.tracking.pytest_import import file_entries
 from bench.verdicts.bencher import write_bencher
 from bench.verdicts.files import SUMMARY_LIMIT, write_files, write_json
@@ -147,11 +146,6 @@ def test_text_is_aligned_and_ends_with_the_summary():
     assert write_text({}, []).startswith("base")
 
 
-def test_format_seconds():
-    seen = [format_seconds(value) for value in (1.5, 2.5e-3, 1e-6, 5e-10, math.nan, 0.0)]
-    assert seen == ["1.5 s", "2.5 ms", "1 us", "0.5 ns", "", ""]
-
-
 # pytest-benchmark ----------------------------------------------------------------------------------------------------
 
 
@@ -258,6 +252,12 @@ def test_files_are_written_whole_and_the_job_summary_is_appended_to(tmp_path, mo
 def test_equal_accuracy_has_no_minus_sign(write):
     equal = {"name": "relu", "difference": -0.0, "low": -0.0, "high": -0.0, "seeds": 4}
     assert "+0.00 [+0.00, +0.00]" in write(HEADER | {"accuracy": [equal]}, VERDICT_LIST)
+
+
+@pytest.mark.parametrize("write", [write_text, write_markdown, write_junit])
+def test_a_change_that_rounds_to_nothing_has_no_minus_sign(write):
+    text = write(HEADER, [Verdict("relu/step", "same", BASE, BASE, 0.9999, 0.9996, 1.0, 1.0)])
+    assert "+0.0 % [+0.0, +0.0]" in text
 
 
 @pytest.mark.parametrize("write", [write_text, write_markdown])
