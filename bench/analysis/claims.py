@@ -1,4 +1,4 @@
-"""What the literature claims, held against our own runs: claims and records in, findings out.
+"""What the literature claims, held against our own runs.
 
 The claims are data (`claims.toml`). A finding is never better than its interval: a figure is reproduced only if our
 95 % interval contains it or is wholly better, an order only if every pair of it is significant, all pairs together.
@@ -16,6 +16,7 @@ from typing import Any
 
 from bench.analysis.rejection import TARGETS, ranked_seeds, resampled_shares, share_to_reject, test_images
 from bench.errors import RecordError
+from bench.records.reading import Reading
 from bench.records.record import Record
 from bench.records.run import Run, find_run
 from bench.statistics.intervals import UNKNOWN, Estimate, mean_interval, share_interval
@@ -84,20 +85,20 @@ def read_claims(path: Path = CLAIMS) -> list[Claim]:
     return [Claim(**values) for values in tomllib.loads(path.read_text(encoding="utf-8"))["claim"]]
 
 
-def find_runs(results: Path, claims: Sequence[Claim]) -> dict[str, Run]:
+def find_readings(results: Path, claims: Sequence[Claim]) -> dict[str, Reading]:
     """The newest run of each experiment that a claim looks at; those that were never run are left out."""
-    runs = {}
+    readings = {}
     for name in dict.fromkeys(name for claim in claims for name in sorted(claim.experiments)):
         try:
-            runs[name] = Run.open(find_run(results, name))
+            readings[name] = Reading(Run.open(find_run(results, name)))
         except RecordError:
             continue
-    return runs
+    return readings
 
 
-def judge_all(claims: Sequence[Claim], runs: Mapping[str, Run]) -> list[Finding]:
+def judge_all(claims: Sequence[Claim], readings: Mapping[str, Reading]) -> list[Finding]:
     """A finding a claim."""
-    records = {name: run.records() for name, run in runs.items()}
+    records = {name: list(reading) for name, reading in readings.items()}
     return [judge(claim, records) for claim in claims]
 
 
@@ -132,14 +133,14 @@ def judge_order(claim: Claim, records: Mapping[str, Sequence[Record]]) -> Findin
     for better, worse in claim.pairs:
         sides = [find_record(claim, knobs, records) for knobs in (better, worse)]
         missing += [side for side in sides if isinstance(side, str)]
-        found = [side for side in sides if isinstance(side, Record)]
-        if len(found) < 2:
+        pair = [side for side in sides if isinstance(side, Record)]
+        if len(pair) < 2:
             continue
-        difference = paired_difference(found[1], found[0], claim.measure, 1 - ALPHA / len(claim.pairs))
+        difference = paired_difference(pair[1], pair[0], claim.measure, 1 - ALPHA / len(claim.pairs))
         if not difference.low > 0:
             reverse = " (the reverse)" if difference.high < 0 else ""
             points = format_points(difference.value, difference.low, difference.high)
-            doubtful.append(f"{found[0].name} against {found[1].name}: {points}{reverse}")
+            doubtful.append(f"{pair[0].name} against {pair[1].name}: {points}{reverse}")
         if worst is UNKNOWN or not difference.low >= worst.low:
             worst = difference
     if missing:

@@ -1,6 +1,6 @@
 """What each axis does: main effects and interactions, with their shares of the variance between trials.
 
-Runs and their table go in; small tables come out. Trials are compared only within blocks, where nothing else differs.
+Trials are compared only within blocks, where nothing else differs.
 """
 
 from __future__ import annotations
@@ -8,21 +8,19 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from bench.analysis.repeats import Draws, mean, read_draws
-from bench.records.run import Run
+from bench.analysis.repeats import Repeats, mean
 from bench.statistics.intervals import Estimate, mean_interval
 
-Placed = tuple[Path, Draws]
+Axes = Mapping[str, Sequence[Any]]
 BACKFITTING_ROUNDS = 50
 
 
-def main_effects(runs: Sequence[Run], table: pd.DataFrame) -> pd.DataFrame:
+def main_effects(axes: Axes, trials: Sequence[Repeats]) -> pd.DataFrame:
     """For each axis and level: what it does to accuracy and step time, averaged over the other axes.
 
     A level is compared with the axis's first only within blocks: trials of one run that differ in this axis alone. The
@@ -33,27 +31,28 @@ def main_effects(runs: Sequence[Run], table: pd.DataFrame) -> pd.DataFrame:
     share, to the first level) with `_low` and `_high`, `step_ratio` (geometric mean of the ratio to the first level)
     with `_low` and `_high`, `accuracy_share` and `step_share` (eta squared: the axis's share of the variance between
     the trials in its blocks; of the accuracy, and of the log step time). NaN where there is nothing to compare.
+
+    **Arguments:**
+
+    - `axes`: the knobs that vary on purpose and their levels. `trials`: those that succeeded.
     """
-    trials, axes = _placed(runs, table), _axes(runs)
     rows = []
     for axis, levels in axes.items():
-        blocks = [
-            {draws.knobs[axis]: draws for draws in block} for block in _blocks(trials, axes.keys() - {axis}).values()
-        ]
+        blocks = [{trial.knobs[axis]: trial for trial in block} for block in _blocks(trials, axes.keys() - {axis})]
         compared = [block for block in blocks if len(block) > 1]
-        accuracy_share = _share([(level, d.accuracy) for block in compared for level, d in block.items()])
-        step_share = _share([(level, d.log_step) for block in compared for level, d in block.items()])
+        accuracy_share = _share([(level, trial.accuracy) for block in compared for level, trial in block.items()])
+        step_share = _share([(level, trial.log_step) for block in compared for level, trial in block.items()])
         for level in levels:
             own = [block[level] for block in compared if level in block]
             pairs = [(block[levels[0]], block[level]) for block in compared if level in block and levels[0] in block]
-            difference = _mean_over_draws([(first.seeds, other.seeds) for first, other in pairs])
-            ratio = _mean_over_draws([(first.processes, other.processes) for first, other in pairs])
+            difference = _mean_over_repeats([(first.seeds, other.seeds) for first, other in pairs])
+            ratio = _mean_over_repeats([(first.processes, other.processes) for first, other in pairs])
             rows.append(
                 {
                     "axis": axis,
                     "level": str(level),
                     "trials": len(own),
-                    "test_accuracy": mean(draws.accuracy for draws in own),
+                    "test_accuracy": mean(trial.accuracy for trial in own),
                     "accuracy_difference": difference.value,
                     "accuracy_difference_low": difference.low,
                     "accuracy_difference_high": difference.high,
@@ -67,7 +66,7 @@ def main_effects(runs: Sequence[Run], table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def interactions(runs: Sequence[Run], table: pd.DataFrame) -> pd.DataFrame:
+def interactions(axes: Axes, trials: Sequence[Repeats]) -> pd.DataFrame:
     """For each two axes: how much of the variance between trials their main effects cannot account for.
 
     Over the trials of those blocks in which both axes take two levels at least. The means of the levels' pairs are
@@ -78,21 +77,20 @@ def interactions(runs: Sequence[Run], table: pd.DataFrame) -> pd.DataFrame:
     `step_noise`: the share that the scatter of the means over seeds and processes would account for by itself in so
     many degrees of freedom; a share not well above it is no finding. NaN where there is nothing to compare.
     """
-    trials, axes = _placed(runs, table), _axes(runs)
     rows = []
     for first, second in itertools.combinations(axes, 2):
         kept = [
-            draws
-            for block in _blocks(trials, axes.keys() - {first, second}).values()
-            if min(len({draws.knobs[axis] for draws in block}) for axis in (first, second)) > 1
-            for draws in block
+            trial
+            for block in _blocks(trials, axes.keys() - {first, second})
+            if min(len({trial.knobs[axis] for trial in block}) for axis in (first, second)) > 1
+            for trial in block
         ]
         row: dict[str, Any] = {"first": first, "second": second, "trials": len(kept)}
         for name, repeats in (
-            ("accuracy", [list(draws.seeds.values()) for draws in kept]),
-            ("step", [list(draws.processes.values()) for draws in kept]),
+            ("accuracy", [list(trial.seeds.values()) for trial in kept]),
+            ("step", [list(trial.processes.values()) for trial in kept]),
         ):
-            places = [(draws.knobs[first], draws.knobs[second]) for draws in kept]
+            places = [(trial.knobs[first], trial.knobs[second]) for trial in kept]
             known = [(place, values) for place, values in zip(places, repeats, strict=True) if values]
             row[f"{name}_share"], row[f"{name}_noise"] = _interaction(known)
         rows.append(row)
@@ -132,44 +130,24 @@ def _codes(levels: Iterable[Any]) -> tuple[int, list[int]]:
     return len(numbers), codes
 
 
-def _placed(runs: Sequence[Run], table: pd.DataFrame) -> list[Placed]:
-    """The successful trials of the table, each with its run's folder."""
-    wanted = set(zip(table["run"], table["key"], strict=True))
-    return [
-        (run.path, draws)
-        for run in runs
-        for key, draws in read_draws(run).items()
-        if draws.ok and (run.path.name, key) in wanted
-    ]
-
-
-def _axes(runs: Sequence[Run]) -> dict[str, list[Any]]:
-    """The axes of all runs, with every level."""
-    axes: dict[str, list[Any]] = {}
-    for run in runs:
-        for axis, values in run.experiment["axes"].items():
-            axes[axis] = list(dict.fromkeys([*axes.get(axis, []), *values]))
-    return axes
-
-
-def _blocks(trials: Iterable[Placed], others: Iterable[str]) -> dict[tuple[Any, ...], list[Draws]]:
+def _blocks(trials: Iterable[Repeats], others: Iterable[str]) -> list[list[Repeats]]:
     """Trials of one run that agree in the knobs `others`."""
     names = sorted(others)
-    blocks: dict[tuple[Any, ...], list[Draws]] = {}
-    for path, draws in trials:
-        blocks.setdefault((path, *(draws.knobs[name] for name in names)), []).append(draws)
-    return blocks
+    blocks: dict[tuple[Any, ...], list[Repeats]] = {}
+    for trial in trials:
+        blocks.setdefault((trial.run, *(trial.knobs[name] for name in names)), []).append(trial)
+    return list(blocks.values())
 
 
-def _mean_over_draws(pairs: Sequence[tuple[Mapping[Any, float], Mapping[Any, float]]]) -> Estimate:
-    """The mean of second minus first, averaged over pairs within each draw (seed or process), its interval over
-    draws.
+def _mean_over_repeats(pairs: Sequence[tuple[Mapping[Any, float], Mapping[Any, float]]]) -> Estimate:
+    """The mean of second minus first, averaged over pairs within each repeat (seed or process), its interval
+    over repeats.
     """
-    by_draw: dict[Any, list[float]] = {}
+    by_repeat: dict[Any, list[float]] = {}
     for first, second in pairs:
-        for draw in first.keys() & second.keys():
-            by_draw.setdefault(draw, []).append(second[draw] - first[draw])
-    return mean_interval([mean(values) for values in by_draw.values()])
+        for repeat in first.keys() & second.keys():
+            by_repeat.setdefault(repeat, []).append(second[repeat] - first[repeat])
+    return mean_interval([mean(values) for values in by_repeat.values()])
 
 
 def _share(placed: Sequence[tuple[Any, float]]) -> float:

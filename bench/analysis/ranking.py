@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.analysis.repeats import read_draws
-from bench.records.run import Run
+from bench.analysis.repeats import Repeats
 from bench.statistics.intervals import mean_interval
 from bench.text.numbers import rounded
 
@@ -45,7 +44,7 @@ def pareto_front(table: pd.DataFrame) -> pd.Series[bool]:
     return pd.Series(front, index=order.index, dtype=bool).reindex(table.index, fill_value=False)
 
 
-def rank(table: pd.DataFrame, runs: Sequence[Run]) -> pd.DataFrame:
+def rank(table: pd.DataFrame, repeats: Sequence[Repeats]) -> pd.DataFrame:
     """The trials that succeeded, best first, with `rank`, `learned`, `pareto` and `within_noise`.
 
     `learned`: more than twice as often right as a guess among the classes; `pareto` is the front of those alone.
@@ -53,6 +52,10 @@ def rank(table: pd.DataFrame, runs: Sequence[Run]) -> pd.DataFrame:
     Ordered by accuracy, then by step time. `within_noise` marks the trials whose mean accuracy cannot be told from the
     best one's: the 95 % interval of the difference over seeds (paired by seed, since all trials share them) includes
     0, or is not known. Trials without accuracy (synthetic data) are ordered by step time, and none is marked.
+
+    **Arguments:**
+
+    - `table`: of `bench.analysis.table.tabulate`, or a selection of its rows. `repeats`: of all its rows.
     """
     ranked = table[table["status"] == "ok"].sort_values(
         ["test_accuracy", "step_ms"], ascending=[False, True], na_position="last", kind="stable"
@@ -62,10 +65,9 @@ def rank(table: pd.DataFrame, runs: Sequence[Run]) -> pd.DataFrame:
     ranked = ranked.assign(rank=range(1, len(ranked) + 1), learned=learned, pareto=front)
     if ranked.empty:
         return ranked.assign(within_noise=pd.Series(dtype=bool))
-    draws = {run.path.name: read_draws(run) for run in runs}
-    own = [draws[run][key].seeds for run, key in zip(ranked["run"], ranked["key"], strict=True)]
-    best, marks = own[0], []
-    for other in own:
+    accuracies = [repeats[label].seeds for label in ranked.index]
+    best, marks = accuracies[0], []
+    for other in accuracies:
         difference = mean_interval([best[seed] - other[seed] for seed in best.keys() & other.keys()])
         marks.append(difference.n > 0 and not difference.low > 0)
     return ranked.assign(within_noise=marks)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,11 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.rejection import rejection_columns
-from bench.analysis.repeats import Draws, mean, remember
+from bench.analysis.repeats import Repeats, mean
 from bench.errors import TableError
 from bench.experiment.trial import KNOBS, PHASES, Trial
 from bench.records.journal import whole_file
+from bench.records.reading import Reading
 from bench.records.record import Record
 from bench.records.run import Run
 from bench.statistics.intervals import exp_interval, mean_interval
@@ -28,8 +29,13 @@ from lenet.variant import nearest
 STEP_FORWARDS = 3  # multiply-accumulates of a step, in forward passes: forward, gradient of inputs, gradient of weights
 
 
-def build_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """One row a trial, in the order of the plans.
+def build_table(runs: Iterable[Run]) -> pd.DataFrame:
+    """The table of `tabulate` for runs that nothing else is asked of."""
+    return tabulate(map(Reading, runs))[0]
+
+
+def tabulate(readings: Iterable[Reading]) -> tuple[pd.DataFrame, list[Repeats]]:
+    """A table of one row a trial, in the order of the plans, and the repeats of each row, in one pass over the records.
 
     Columns: `name`, `key`, `run`, `status`, `cause`, `reason`, every knob, `test_accuracy` (a share, mean over seeds)
     with `_low` and `_high` of its 95 % interval, `validation_accuracy`, `train_accuracy` (means), the shares of the
@@ -41,28 +47,27 @@ def build_table(runs: Sequence[Run]) -> pd.DataFrame:
     no gradient of its input), `peak_memory_mib`, `timing_stopped`, `processes`, `rounds`, `attempt`, `machine`,
     `torch`.
     """
-    rows = []
-    for run in runs:
-        state, draws = run.records_file.state(), {}
-        for record in run.each():
-            draws[record.key] = Draws.of(record)
-            rows.append(_row(record, run, draws[record.key]))
-        remember(run, draws, state)
+    rows, repeats = [], []
+    for reading in readings:
+        for record in reading:
+            repeats.append(Repeats.of(record, reading.run.path))
+            rows.append(_row(record, reading.run, repeats[-1]))
     nothing = Record(key="", name="", trial=Trial().to_dict(), status="")
-    table = pd.DataFrame(rows, columns=list(_row(nothing, Run(Path(), {}, {}), Draws.of(nothing))))
+    columns = list(_row(nothing, Run(Path(), {}, {}), Repeats.of(nothing, Path())))
+    table = pd.DataFrame(rows, columns=columns)
     for column in table.columns:
         if column not in TEXT and column not in KNOBS:
             table[column] = pd.to_numeric(table[column])
-    return table
+    return table, repeats
 
 
 TEXT = {"name", "key", "run", "status", "cause", "reason", "timing_stopped", "machine", "torch"}
 
 
-def _row(record: Record, run: Run, draws: Draws) -> dict[str, Any]:
-    knobs = draws.knobs
-    done = [seed for seed in record.seeds if seed.seed in draws.seeds]
-    accuracy = mean_interval(list(draws.seeds.values()))
+def _row(record: Record, run: Run, repeats: Repeats) -> dict[str, Any]:
+    knobs = repeats.knobs
+    done = [seed for seed in record.seeds if seed.seed in repeats.seeds]
+    accuracy = mean_interval(list(repeats.seeds.values()))
     best = [seed.history[seed.best_epoch - 1]["validation_accuracy"] for seed in done if seed.history]
     timing = record.timing
     network = record.network
@@ -87,7 +92,7 @@ def _row(record: Record, run: Run, draws: Draws) -> dict[str, Any]:
         "images_per_s": math.nan,
     }
     for phase in PHASES:
-        estimate = exp_interval(list(draws.times.get(phase, {}).values()))
+        estimate = exp_interval(list(repeats.times.get(phase, {}).values()))
         images_per_s = knobs["batch_size"] / estimate.value if estimate.n else math.nan
         row |= {
             f"{phase}_ms": estimate.value * 1e3,
@@ -115,30 +120,29 @@ def _row(record: Record, run: Run, draws: Draws) -> dict[str, Any]:
     }
 
 
-def build_samples(run: Run) -> pd.DataFrame:
-    """Every raw block, tidy: `key`, `phase`, `process`, `round`, `iterations`, `seconds` (of the block),
-    `cpu_seconds`.
+def build_samples(records: Iterable[Record]) -> pd.DataFrame:
+    """Every raw block of some records, tidy: `key`, `phase`, `process`, `round`, `iterations`, `seconds` (of the
+    block), `cpu_seconds`.
     """
     keys, phases, counts, blocks = [], [], [], []
-    for record in run.each():
-        for phase, own in record.timing.samples.items() if record.timing else ():
+    for record in records:
+        for phase, timed in record.timing.samples.items() if record.timing else ():
             keys.append(record.key)
             phases.append(phase)
-            counts.append(len(own))
-            blocks += own
+            counts.append(len(timed))
+            blocks += timed
     values = np.array(blocks, dtype=float).reshape(-1, 5)
     names = ["process", "round", "iterations", "seconds", "cpu_seconds"]
     samples = pd.DataFrame({"key": np.repeat(keys, counts), "phase": np.repeat(phases, counts)}, dtype="str")
     return samples.assign(**dict(zip(names, values.T, strict=True))).astype(dict.fromkeys(names[:3], "int64"))
 
 
-def write_table(run: Run, table: pd.DataFrame) -> list[Path]:
-    """Writes `table.csv`, `table.parquet` and `samples.parquet` into the run's folder, each whole or not at all.
-
-    Raises `RecordError`.
+def write_table(reading: Reading, table: pd.DataFrame) -> list[Path]:
+    """Writes `table.csv` and `table.parquet`, and the raw samples of all records as `samples.parquet`, into the run's
+    folder, each whole or not at all. Raises `RecordError`.
     """
-    samples = build_samples(run)
-    paths = [run.path / name for name in ("table.csv", "table.parquet", "samples.parquet")]
+    samples = build_samples(reading)
+    paths = [reading.run.path / name for name in ("table.csv", "table.parquet", "samples.parquet")]
     for path, frame in zip(paths, (table, table, samples), strict=True):
         with whole_file(path) as file:
             if path.suffix == ".csv":

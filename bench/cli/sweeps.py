@@ -19,6 +19,7 @@ from bench.errors import BadInputError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from bench.analysis.results import Results as RunResults
     from bench.experiment.experiment import Experiment
     from bench.records.run import Run
     from bench.sweep.sweep import Options
@@ -55,8 +56,8 @@ def run(
         assert file is not None
         opened = start_run(file, settings or [], results, sys.argv[1:], ask=offer_resume)
     with opened as (experiment, folder):
-        execute(experiment, folder, options, store, results)
-        sys.exit(FINDING if any(record.status == "failed" for record in folder.each()) else OK)
+        ended = execute(experiment, folder, options, store, results)
+        sys.exit(FINDING if any(record.status == "failed" for record in ended.reading) else OK)
 
 
 def plan(file: Annotated[Path, typer.Argument(help=FILE)], settings: Settings = None, jobs: Jobs = None) -> None:
@@ -98,6 +99,7 @@ def table(
     results: Results = RESULTS,
 ) -> None:
     """Prints a run's table, one row a trial."""
+    from bench.analysis.results import Results as RunResults
     from bench.cli.terminal import make_console
     from bench.records.run import Run, find_run
     from bench.report.files import format_table
@@ -107,7 +109,7 @@ def table(
     form = "md" if md else "csv" if csv else "json" if json_ else "terminal"
     folders = [Run.open(find_run(results, name)) for name in names]
     out = make_console()
-    text = format_table(folders, form, where=where, effects=effects, width=out.width)
+    text = format_table(RunResults.of(*folders, where=where), form, effects=effects, width=out.width)
     if isinstance(text, str):
         print(text, end="" if text.endswith("\n") else "\n")
     else:
@@ -116,10 +118,11 @@ def table(
 
 def report(name: RunName, results: Results = RESULTS) -> None:
     """Writes a run's table, plots, Markdown and HTML page anew from its records, and prints the ranking."""
+    from bench.analysis.results import Results as RunResults
     from bench.cli.terminal import make_console
     from bench.records.run import Run, find_run
 
-    show(Run.open(find_run(results, name)), make_console(), None)
+    show(RunResults.of(Run.open(find_run(results, name))), make_console(), None)
 
 
 def claims(
@@ -129,27 +132,28 @@ def claims(
     results: Results = RESULTS,
 ) -> None:
     """Holds the literature's claims against the newest history_* runs."""
-    from bench.analysis.claims import find_runs, judge_all, read_claims
+    from bench.analysis.claims import find_readings, judge_all, read_claims
     from bench.cli.terminal import make_console
     from bench.report import claims_page
 
     if md and json_:
         raise BadInputError("claims: --md and --json exclude each other")
     listed = read_claims()
-    found = find_runs(results, listed)
-    findings = judge_all(listed, found)
+    readings = find_readings(results, listed)
+    findings = judge_all(listed, readings)
     if md or json_:
         print(claims_page.markdown_table(findings) if md else claims_page.to_json(findings))
     else:
         make_console().print(claims_page.terminal_table(findings))
         print(claims_page.summary(findings))
     if write is not None:
-        for path in claims_page.write_page(write, findings, found):
+        for path in claims_page.write_page(write, findings, readings):
             print(path, file=sys.stderr)
 
 
-def execute(experiment: Experiment, folder: Run, options: Options, store: str | None, results: Path) -> None:
-    """Runs what is missing of a run and shows it; `store` is None if MLflow is left out."""
+def execute(experiment: Experiment, folder: Run, options: Options, store: str | None, results: Path) -> RunResults:
+    """Runs what is missing of a run, shows and returns its results; `store` is None if MLflow is left out."""
+    from bench.analysis.results import Results as RunResults
     from bench.cli.terminal import TerminalWatcher, make_console, warn
     from bench.errors import LaunchError, RecordError
     from bench.machine.quiet import quiet_warning
@@ -169,7 +173,9 @@ def execute(experiment: Experiment, folder: Run, options: Options, store: str | 
                 if tracker:
                     tracker.open(folder)
                 sweep.execute()
-            show(folder, out, tracker)
+            ended = RunResults.of(folder)
+            show(ended, out, tracker)
+            return ended
     except (KeyboardInterrupt, BrokenPipeError):
         end(
             f"interrupted; nothing finished is lost. Continue with: lenet-bench run --resume {folder.path}", INTERRUPTED
@@ -196,12 +202,12 @@ def make_options(jobs: int | None, data_root: Path | None, download: bool) -> Op
     return Options(jobs=jobs or usable_cores(), data_root=find_data_root(data_root).resolve(), download=download)
 
 
-def show(folder: Run, out: Console, tracker: Tracker | None) -> None:
+def show(results: RunResults, out: Console, tracker: Tracker | None) -> None:
     """What a run leaves: files, the ranking, the replica in MLflow, and where to look."""
     from bench.cli.terminal import warn
     from bench.report.files import make_products
 
-    products = make_products(folder)
+    products, folder = make_products(results), results.run
     out.print()
     out.print(products.ranking(out.width))
     out.print(products.sentence)
@@ -211,18 +217,18 @@ def show(folder: Run, out: Console, tracker: Tracker | None) -> None:
     for path in products.paths:
         out.print(f"        {path.relative_to(folder.path)}", soft_wrap=True)
     if tracker:
-        print_sync(folder, out, tracker, products.paths)
+        print_sync(results, out, tracker, products.paths)
     else:
         out.print(f"mlflow  left out; send it with: lenet-bench sync {folder.path}", soft_wrap=True)
 
 
-def print_sync(folder: Run, out: Console, tracker: Tracker, paths: list[Path]) -> None:
+def print_sync(results: RunResults, out: Console, tracker: Tracker, paths: list[Path]) -> None:
     """Sends a sweep that has ended; a store that fails is a warning, since the records are there."""
     from bench.cli.terminal import warn
     from bench.cli.tracking import print_synced
     from bench.errors import TrackingError
 
     try:
-        print_synced(out, tracker.uri, tracker.sync(folder, artifacts=paths))
+        print_synced(out, tracker.uri, tracker.sync(results.run, artifacts=paths))
     except TrackingError as error:
         warn(out, "mlflow ", error)

@@ -37,6 +37,7 @@ def sync(
     results: Results = RESULTS,
 ) -> None:
     """Makes MLflow hold what the records say; twice changes nothing. May be stopped and run again."""
+    from bench.analysis.results import Results as RunResults
     from bench.cli.terminal import CountWatcher, make_console
     from bench.records.run import Run, all_runs, find_run
     from bench.report.files import find_products
@@ -53,7 +54,7 @@ def sync(
             run = Run.open(path)
             if len(paths) > 1:
                 out.print(f"{path}", markup=False, highlight=False)
-            artifacts = [] if dry_run else find_products(run)
+            artifacts = [] if dry_run else find_products(RunResults.of(run))
             done = tracker.sync(
                 run, artifacts=artifacts, dry_run=dry_run, on_progress=CountWatcher(out, "mlflow  sent")
             )

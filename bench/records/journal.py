@@ -87,8 +87,9 @@ class Journal:
 
     def read(self) -> Iterator[dict[str, Any]]:
         """Every whole line. A missing file is empty. Raises `RecordError` for a damaged line that is not the last."""
-        for number, _, line in self._lines():
-            yield self._parse(number, line)
+        with contextlib.suppress(FileNotFoundError), self.path.open("rb", buffering=BUFFER_BYTES) as file:
+            for number, _, line in self._whole_lines(file):
+                yield self._parse(number, line)
 
     def newest(self, order: Mapping[str, int]) -> Iterator[dict[str, Any]]:
         """The last line of each `key`, by the keys' places in `order`, those without one at the end.
@@ -96,15 +97,13 @@ class Journal:
         The file is looked through once and only then read, one line at a time: its content may be larger than memory.
         Raises `RecordError` as `read` does.
         """
-        places: dict[str, tuple[int, int, int]] = {}
-        for number, start, line in self._lines():
-            # The key is the first thing of a line as `encode` writes it.
-            known = KEY.match(line)
-            key = known[1].decode() if known else str(self._parse(number, line)["key"])
-            places[key] = number, start, len(line)
-        if not places:
-            return
-        with self.path.open("rb") as file:
+        with contextlib.suppress(FileNotFoundError), self.path.open("rb", buffering=BUFFER_BYTES) as file:
+            places: dict[str, tuple[int, int, int]] = {}
+            for number, start, line in self._whole_lines(file):
+                # The key is the first thing of a line as `encode` writes it.
+                known = KEY.match(line)
+                key = known[1].decode() if known else str(self._parse(number, line)["key"])
+                places[key] = number, start, len(line)
             for _, (number, start, length) in sorted(places.items(), key=lambda item: order.get(item[0], len(order))):
                 yield self._parse(number, os.pread(file.fileno(), length, start))
 
@@ -116,15 +115,15 @@ class Journal:
             return 0, 0
         return found.st_size, found.st_mtime_ns
 
-    def _lines(self) -> Iterator[tuple[int, int, bytes]]:
+    @staticmethod
+    def _whole_lines(file: BinaryIO) -> Iterator[tuple[int, int, bytes]]:
         """Number (from 1), offset and bytes of each whole line."""
         start = 0
-        with contextlib.suppress(FileNotFoundError), self.path.open("rb", buffering=BUFFER_BYTES) as lines:
-            for number, line in enumerate(lines, start=1):
-                if not line.endswith(b"\n"):
-                    return
-                yield number, start, line
-                start += len(line)
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):
+                return
+            yield number, start, line
+            start += len(line)
 
     def _parse(self, number: int, line: bytes) -> dict[str, Any]:
         try:

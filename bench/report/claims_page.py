@@ -22,12 +22,13 @@ from bench.text.markdown import escape, write_table
 from bench.text.numbers import format_exact_count, format_percent_bounds, format_points
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from matplotlib.figure import Figure
     from rich.table import Table
 
-    from bench.records.run import Run
+    from bench.records.reading import Reading
+    from bench.records.record import Record
 
 
 HEADERS = ("claim", "source", "published", "ours [95 %]", "verdict", "note")
@@ -93,10 +94,10 @@ def summary(findings: Sequence[Finding]) -> str:
     return f"{len(findings)} claims: " + ", ".join(f"{count} {verdict}" for verdict, count in counts.items()) + "."
 
 
-def write_page(folder: Path, findings: Sequence[Finding], runs: Mapping[str, Run]) -> list[Path]:
+def write_page(folder: Path, findings: Sequence[Finding], readings: Mapping[str, Reading]) -> list[Path]:
     """Writes `history.md` and its pictures into a folder; returns the files."""
     folder.mkdir(parents=True, exist_ok=True)
-    pictures = draw_pictures(folder, findings, runs)
+    pictures = draw_pictures(folder, findings, readings)
     parts = ["# What the literature claims, and what this suite finds", ""]
     parts += [
         "Made by `lenet-bench claims --write FOLDER` from the runs named below.",
@@ -110,12 +111,12 @@ def write_page(folder: Path, findings: Sequence[Finding], runs: Mapping[str, Run
     for path, caption in pictures:
         parts += [f"![{caption}]({path.name})", "", f"*{caption}*", ""]
     parts += ["## Runs", ""]
-    for name, run in runs.items():
-        machine, git = run.machine, run.experiment.get("git") or {}
-        seeds = len(run.experiment.get("seeds", []))
-        hours = sum(s.wall_s for record in run.records() for s in record.seeds) / 3600
+    for name, reading in readings.items():
+        machine, experiment = reading.run.machine, reading.run.experiment
+        git, seeds = experiment.get("git") or {}, len(experiment.get("seeds", []))
+        hours = sum(seed.wall_s for record in reading for seed in record.seeds) / 3600
         parts.append(
-            f"- `{run.experiment.get('command', '')}`: {escape(name)}, {len(run.records())} trials x {seeds} "
+            f"- `{experiment.get('command', '')}`: {escape(name)}, {len(reading)} trials x {seeds} "
             f"seeds, {hours:.2f} core hours of training; {escape(machine.get('cpu', ''))}, torch "
             f"{escape(machine.get('torch', ''))}, commit {escape((git.get('commit') or '')[:12])}"
         )
@@ -124,7 +125,7 @@ def write_page(folder: Path, findings: Sequence[Finding], runs: Mapping[str, Run
     return [path, *(path for path, _ in pictures)]
 
 
-def draw_pictures(folder: Path, findings: Sequence[Finding], runs: Mapping[str, Run]) -> list[tuple[Path, str]]:
+def draw_pictures(folder: Path, findings: Sequence[Finding], readings: Mapping[str, Reading]) -> list[tuple[Path, str]]:
     """What there is data for: figures beside the published ones, errors by network, rejection. Paths and captions."""
     import matplotlib
     from matplotlib.figure import Figure
@@ -139,14 +140,14 @@ def draw_pictures(folder: Path, findings: Sequence[Finding], runs: Mapping[str, 
         ("history_1989_generalization", "Test error of the networks of 1989 over draws of 480 digits"),
         ("modern_lenet", "What each modern step adds to the network of 1989, on zip codes"),
     ):
-        if name in runs:
-            size = (7.2, 1.2 + 0.34 * len(runs[name].records()))
-            drawings.append((name, caption, size, lambda f, name=name: draw_errors(f, runs[name])))
-    if REJECTION in runs:
-        keys = [record.key for record in runs[REJECTION].records() if ranked_seeds(record)]
+        if name in readings:
+            size = (7.2, 1.2 + 0.34 * len(readings[name]))
+            drawings.append((name, caption, size, lambda f, name=name: draw_errors(f, readings[name])))
+    if REJECTION in readings:
+        keys = [record.key for record in readings[REJECTION] if ranked_seeds(record)]
         if keys:
             caption = "Error on the answered images against the share refused"
-            drawings.append((REJECTION, caption, (7.2, 4.6), lambda f: draw_rejection(f, runs[REJECTION], keys)))
+            drawings.append((REJECTION, caption, (7.2, 4.6), lambda f: draw_rejection(f, readings[REJECTION], keys)))
     made = []
     with matplotlib.rc_context(STYLE):
         for name, caption, size, draw in drawings:
@@ -178,17 +179,17 @@ def draw_figures(figure: Figure, findings: Sequence[Finding]) -> None:
     axes.minorticks_off()
 
 
-def draw_errors(figure: Figure, run: Run) -> None:
+def draw_errors(figure: Figure, records: Iterable[Record]) -> None:
     """One row a trial: each seed's test error as a faint dot, the mean with its interval."""
     axes = figure.subplots()
-    records = [record for record in run.records() if record.status == "ok"]
-    for place, record in enumerate(records):
+    shown = [record for record in records if record.status == "ok"]
+    for place, record in enumerate(shown):
         errors = [100 * (1 - accuracy) for accuracy in record.accuracies().values()]
         mean = mean_interval(errors)
         axes.plot(np.array(errors), np.full(len(errors), place), "o", ms=3, color=QUIET, alpha=0.4)
         bounds = None if math.isnan(mean.low) else [[mean.value - mean.low], [mean.high - mean.value]]
         axes.errorbar([mean.value], [place], xerr=bounds, fmt="o", ms=6, lw=1.5, color=COLOURS[0])
-    axes.set_ylim(-0.6, len(records) - 0.4)
-    axes.set_yticks(range(len(records)), [shorten(record.name) for record in records], fontsize=8)
+    axes.set_ylim(-0.6, len(shown) - 0.4)
+    axes.set_yticks(range(len(shown)), [shorten(record.name) for record in shown], fontsize=8)
     axes.invert_yaxis()
     axes.set_xlabel("test error (%): each seed, and the mean with its 95 % interval")

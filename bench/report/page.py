@@ -1,6 +1,6 @@
 """A run's report as one self-contained HTML page: no network, no scripts from elsewhere.
 
-The table, its ranking and drawings go in; `report.html` comes out. Names and reasons come from experiment files and
+Names and reasons come from experiment files and
 from errors: the template escapes them, and data for the script has no `<` in it.
 """
 
@@ -13,8 +13,8 @@ from typing import Any
 
 import pandas as pd
 
+from bench.analysis.results import Results
 from bench.records.journal import write_whole
-from bench.records.run import Run
 from bench.report import ranking, report
 from bench.report.claims_page import HEADERS as CLAIM_HEADERS
 from bench.report.claims_page import cells
@@ -24,28 +24,28 @@ ROWS = 100  # of the ranking at a time; the first of them are in the page also f
 REASONS = 200
 
 
-def write_html(run: Run, table: pd.DataFrame, ranked: pd.DataFrame, plots: list[Path]) -> Path:
-    """Writes `report.html` into the run's folder."""
+def write_html(results: Results, plots: list[Path]) -> Path:
+    """Writes `report.html` into the run's folder, with these drawings in it."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    axes: dict[str, list[Any]] = run.experiment["axes"]
-    lines = ranking.lines_of(table, ranked)
-    ordered = pd.concat([ranked, table[table["status"] != "ok"]]) if len(table) else table
+    run, table, axes = results.run, results.table, results.axes
+    lines = ranking.lines_of(results)
+    ordered = pd.concat([results.ranked, table[table["status"] != "ok"]]) if len(table) else table
     rows = [
         {"cells": list(vars(line).values()), "levels": levels, "unwell": not line.rank}
         for line, levels in zip(lines, _levels(ordered, axes), strict=True)
     ]
-    effects = report.find_effects(run, table)
+    effects = report.find_effects(results)
     started = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.experiment["started_s"]))
     page = environment.get_template("page.html.jinja").render(
         experiment=run.experiment,
         title=f"{run.experiment['name']}, {started}",
-        sentence=report.sentence(table, ranked),
-        front=report.front_in_words(ranked),
+        sentence=report.sentence(results),
+        front=report.front_in_words(results),
         headers=ranking.HEADERS,
         rows=rows[:ROWS],
         more=_data([[row["cells"], row["levels"]] for row in rows[ROWS:]]),
@@ -60,8 +60,8 @@ def write_html(run: Run, table: pd.DataFrame, ranked: pd.DataFrame, plots: list[
         shares=effects.shares if effects else [],
         share=format_share,
         claim_headers=CLAIM_HEADERS,
-        claims=[cells(finding) for finding in report.findings_of(run)],
-        measured=report.how_measured(run, table),
+        claims=[cells(finding) for finding in results.findings],
+        measured=report.how_measured(results),
         command=run.experiment.get("command", ""),
     )
     path = run.path / "report.html"

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bench.analysis.effects import main_effects
 from bench.analysis.rejection import error_curve, ranked_seeds, test_images
+from bench.analysis.results import Results
 from bench.records.journal import whole_file
-from bench.records.run import Run
+from bench.records.record import Record
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,24 +44,18 @@ STYLE: dict[Any, Any] = {
 }  # fmt: skip
 
 
-def draw_plots(run: Run, table: pd.DataFrame, ranked: pd.DataFrame) -> list[Path]:
-    """Draws what the run has data for into `plots/`, as PNG and SVG. Returns the files.
-
-    **Arguments:**
-
-    - `table`: one row a trial. `ranked`: the successful ones with `pareto` and `within_noise`, from
-      `bench.analysis.ranking.rank`.
-    """
+def draw_plots(results: Results) -> list[Path]:
+    """Draws what the run has data for into `plots/` of its folder, as PNG and SVG. Returns the files."""
     import matplotlib
     from matplotlib.figure import Figure
 
-    axes: dict[str, list[Any]] = run.experiment["axes"]
+    table, ranked, axes = results.table, results.ranked, results.axes
     timed = ranked.dropna(subset=["step_ms"])
     learned = ranked.dropna(subset=["test_accuracy"])
     pictures: list[tuple[str, tuple[float, float], Callable[[Figure], None]]] = []
     if len(timed.dropna(subset=["test_accuracy"])) > 1:
         pictures.append(("accuracy_step_time", (7.2, 4.6), lambda f: draw_scatter(f, timed, table)))
-    effects = main_effects([run], table)
+    effects = results.effects
     if len(effects):
         effects = effects[effects.groupby("axis")["axis"].transform("size") <= LEVELS]
     if len(effects) and effects[["accuracy_difference", "step_ratio"]].notna().any(axis=None):
@@ -70,13 +64,13 @@ def draw_plots(run: Run, table: pd.DataFrame, ranked: pd.DataFrame) -> list[Path
     curved = learned.dropna(subset=["validation_accuracy"]) if learned["train_accuracy"].isna().all() else learned
     curved = curved[curved["parameters"].notna()]  # what is no network has no passes
     if len(curved):
-        pictures.append(("training_curves", (8.4, 3.8), lambda f: draw_curves(f, run, list(curved["key"]))))
+        pictures.append(("training_curves", (8.4, 3.8), lambda f: draw_curves(f, results.reading, list(curved["key"]))))
     refusing = learned.dropna(subset=["reject_margin_1pct"])
     if len(refusing):
-        pictures.append(("rejection", (7.2, 4.6), lambda f: draw_rejection(f, run, list(refusing["key"]))))
+        pictures.append(("rejection", (7.2, 4.6), lambda f: draw_rejection(f, results.reading, list(refusing["key"]))))
     if timed["batch_size"].nunique() > 1:
         pictures.append(("throughput", (7.2, 4.2), lambda f: draw_throughput(f, timed, axes)))
-    folder = run.path / "plots"
+    folder = results.run.path / "plots"
     folder.mkdir(exist_ok=True)
     paths = []
     with matplotlib.rc_context(STYLE), warnings.catch_warnings():
@@ -229,13 +223,13 @@ def draw_effects(figure: Figure, effects: pd.DataFrame) -> None:
         axes.axvline(even, color=QUIET, lw=0.8, zorder=0)
 
 
-def draw_curves(figure: Figure, run: Run, keys: Sequence[str]) -> None:
+def draw_curves(figure: Figure, reading: Iterable[Record], keys: Sequence[str]) -> None:
     """Training loss and validation accuracy by epoch: the mean over seeds, the band from the lowest to the highest."""
     from matplotlib.ticker import MaxNLocator
 
     left, right = figure.subplots(1, 2)
     chosen = list(dict.fromkeys([*keys[: CURVES - 1], keys[-1]]))
-    records = {record.key: record for record in run.each() if record.key in chosen}
+    records = {record.key: record for record in reading if record.key in chosen}
     drawn: list[float] = []
     tested = False
     for number, key in enumerate(chosen):
@@ -266,11 +260,11 @@ def draw_curves(figure: Figure, run: Run, keys: Sequence[str]) -> None:
     add_legend(figure)
 
 
-def draw_rejection(figure: Figure, run: Run, keys: Sequence[str]) -> None:
+def draw_rejection(figure: Figure, reading: Iterable[Record], keys: Sequence[str]) -> None:
     """Error on the answered images against the share refused, by margin: the mean over seeds, and their range."""
     axes = figure.subplots()
     chosen = keys[:CURVES]
-    records = {record.key: record for record in run.each() if record.key in chosen}
+    records = {record.key: record for record in reading if record.key in chosen}
     for number, key in enumerate(chosen):
         images = test_images(records[key])
         curves = [error_curve(seed.rejection["margin"], images) for seed in ranked_seeds(records[key])]

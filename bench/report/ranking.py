@@ -6,13 +6,13 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
-from bench.records.run import Run
+from bench.experiment.trial import PHASES
 from bench.text.numbers import format_count, format_mib, format_ms, format_percent
 
 if TYPE_CHECKING:
     from rich.console import Group
+
+    from bench.analysis.results import Results
 
 
 STYLES = {"failed": "red", "skipped": "yellow"}
@@ -55,9 +55,9 @@ NARROW = (
 HEADERS = ["#", "trial", "test accuracy", "forward", "backward", "step", "images/s", "MiB", ""]
 
 
-def lines_of(table: pd.DataFrame, ranked: pd.DataFrame, most: int | None = None) -> list[Line]:
+def lines_of(results: Results, most: int | None = None) -> list[Line]:
     """The ranking, of which at most `most` trials, then as many that failed or were skipped, with the reason."""
-    lines = []
+    lines, table, ranked = [], results.table, results.ranked
     for row in ranked.head(most or len(ranked)).itertuples():
         notes = ["pareto"] if row.pareto else []
         notes += ["≈ best"] if row.within_noise and row.rank > 1 else []
@@ -66,7 +66,7 @@ def lines_of(table: pd.DataFrame, ranked: pd.DataFrame, most: int | None = None)
             phase: format_ms(
                 getattr(row, f"{phase}_ms"), getattr(row, f"{phase}_ms_low"), getattr(row, f"{phase}_ms_high")
             )
-            for phase in ("forward", "backward", "step")
+            for phase in PHASES
         }
         lines.append(
             Line(
@@ -81,7 +81,7 @@ def lines_of(table: pd.DataFrame, ranked: pd.DataFrame, most: int | None = None)
     return lines
 
 
-def terminal_ranking(table: pd.DataFrame, ranked: pd.DataFrame, run: Run, width: int) -> Group:
+def terminal_ranking(results: Results, width: int) -> Group:
     """The ranking for a terminal of `width` columns, then what failed or was skipped; narrow ones go without some
     columns.
     """
@@ -89,6 +89,7 @@ def terminal_ranking(table: pd.DataFrame, ranked: pd.DataFrame, run: Run, width:
     from rich.table import Table
     from rich.text import Text
 
+    run = results.run
     title = Text(f"{run.experiment['name']}, run {run.path.name}")
     view = Table(title=title, title_justify="left", pad_edge=False, box=None)
     left_out = {field for least, fields in NARROW if width < least for field in fields}
@@ -100,13 +101,13 @@ def terminal_ranking(table: pd.DataFrame, ranked: pd.DataFrame, run: Run, width:
                 view.add_column(header, justify="right", no_wrap=True)
     fields = [field for field in Line.__dataclass_fields__ if field not in left_out]
     others = []
-    for line in lines_of(table, ranked, LISTED):
+    for line in lines_of(results, LISTED):
         if line.rank:
             style = "bold" if line.note.startswith("pareto") else "dim" if line.note == "did not learn" else ""
             view.add_row(*(Text(getattr(line, field)) for field in fields), style=style)
         else:
             others.append(Text(f"{line.name}  {line.note}", style=STYLES[line.note.partition(":")[0]]))
-    more = len(table) - view.row_count - len(others)
+    more = len(results.table) - view.row_count - len(others)
     if more:
         others.append(Text(f"{more:,} more trials in table.csv and report.html", style="dim"))
     view.caption = "pareto: no trial is both better and faster.  ≈ best: accuracy not told from the best's (95 %)."

@@ -1,7 +1,7 @@
 """What a person reads after a sweep: a sentence, a ranking for the terminal, Markdown. The page is
 `bench.report.page`'s.
 
-The table and its ranking go in; text comes out. Names and reasons come from experiment files and from errors, so
+Names and reasons come from experiment files and from errors, so
 whatever is shown is escaped for where it is shown.
 """
 
@@ -13,9 +13,6 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bench.analysis.claims import judge_all, read_claims
-from bench.analysis.effects import interactions, main_effects
-from bench.records.run import Run
 from bench.report.claims_page import HEADERS as CLAIM_HEADERS
 from bench.report.claims_page import cells
 from bench.report.ranking import HEADERS, LISTED, accuracy_of, lines_of, step_of
@@ -31,15 +28,16 @@ from bench.text.numbers import (
 )
 
 if TYPE_CHECKING:
-    from bench.analysis.claims import Finding
+    from bench.analysis.results import Results
 
 
 LEVELS = 24  # an axis of more levels is shown as a whole, not level by level
 FRONT = 12  # trials of the Pareto front that a sentence names
 
 
-def sentence(table: pd.DataFrame, ranked: pd.DataFrame) -> str:
+def sentence(results: Results) -> str:
     """The answer in one or two sentences: the best accuracy, the fastest within its noise, and what was lost."""
+    table, ranked = results.table, results.ranked
     trained = ranked.dropna(subset=["test_accuracy"])
     parts = _about_accuracy(trained) if len(trained) else _about_speed(ranked)
     for status in ("failed", "skipped"):
@@ -75,8 +73,9 @@ def _about_speed(ranked: pd.DataFrame) -> list[str]:
     return ["Nothing was trained or timed."] if len(ranked) else []
 
 
-def how_measured(run: Run, table: pd.DataFrame) -> list[str]:
+def how_measured(results: Results) -> list[str]:
     """How the numbers came about, a line each."""
+    run, table = results.run, results.table
     settings, machine = run.experiment["timing"], run.machine
     seeds = ", ".join(map(str, run.experiment["seeds"]))
     lines = [
@@ -109,8 +108,9 @@ def how_measured(run: Run, table: pd.DataFrame) -> list[str]:
     return lines
 
 
-def front_in_words(ranked: pd.DataFrame) -> str:
+def front_in_words(results: Results) -> str:
     """The Pareto front in one sentence, the fastest first; "" where there is none."""
+    ranked = results.ranked
     front = ranked[ranked["pareto"]].sort_values("step_ms") if len(ranked) else ranked
     if len(front) < 2:
         return ""
@@ -136,11 +136,11 @@ class Effects:
     shares: list[tuple[str, float, float, float, float]]
 
 
-def find_effects(run: Run, table: pd.DataFrame) -> Effects | None:
+def find_effects(results: Results) -> Effects | None:
     """Main effects and interactions; None where there is nothing to compare."""
-    if not run.experiment["axes"] or int((table["status"] == "ok").sum()) < 2:
+    if not results.axes or int((results.table["status"] == "ok").sum()) < 2:
         return None
-    levels, pairs = main_effects([run], table), interactions([run], table)
+    levels, pairs = results.effects, results.interactions
     few = levels.groupby("axis")["axis"].transform("size") <= LEVELS
     rows = levels.drop_duplicates("axis")[["axis", "accuracy_share", "step_share"]].itertuples(index=False, name=None)
     shares = [(str(axis), float(accuracy), float(step), math.nan, math.nan) for axis, accuracy, step in rows]
@@ -172,35 +172,27 @@ EFFECT_HEADERS = ["axis", "level", "trials", "mean accuracy", "points to the fir
 SHARE_HEADERS = ["axes", "share of variance: accuracy", "step time"]
 
 
-def findings_of(run: Run) -> list[Finding]:
-    """The claims of the literature that this run alone can be held against; none for most experiments."""
-    name = run.experiment["name"]
-    claims = [claim for claim in read_claims() if claim.experiments == {name}]
-    return judge_all(claims, {name: run}) if claims else []  # to judge means to read all records once more
-
-
-def report_markdown(run: Run, table: pd.DataFrame, ranked: pd.DataFrame) -> str:
+def report_markdown(results: Results) -> str:
     """The whole report as Markdown, for a pull request or an MLflow description."""
-    experiment = run.experiment
-    lines = lines_of(table, ranked, LISTED)
+    experiment, table = results.run.experiment, results.table
+    lines = lines_of(results, LISTED)
     parts = [f"# {escape(experiment['name'])}", ""]
     if experiment["question"]:
         parts += [f"*{escape(experiment['question'])}*", ""]
-    parts += [escape(sentence(table, ranked)), "", escape(front_in_words(ranked)), ""]
+    parts += [escape(sentence(results)), "", escape(front_in_words(results)), ""]
     parts += write_table(HEADERS, (vars(line).values() for line in lines))
     if len(table) > len(lines):
         parts.append(f"\n{len(table) - len(lines):,} more in table.csv.")
-    effects = find_effects(run, table)
+    effects = find_effects(results)
     if effects is not None and len(effects.levels):
         parts += ["", "## Main effects", "", *write_table(EFFECT_HEADERS, effect_rows(effects.levels))]
     if effects is not None and effects.shares:
         rows = [[name, format_share(a, na), format_share(s, ns)] for name, a, s, na, ns in effects.shares]
         parts += ["", "## Share of the variance", "", *write_table(SHARE_HEADERS, rows)]
-    findings = findings_of(run)
-    if findings:
-        parts += ["", "## Claims of the literature", "", *write_table(CLAIM_HEADERS, map(cells, findings))]
+    if results.findings:
+        parts += ["", "## Claims of the literature", "", *write_table(CLAIM_HEADERS, map(cells, results.findings))]
     parts += ["", "## How it was measured", ""]
-    parts += [f"- {escape(line)}" for line in how_measured(run, table)]
+    parts += [f"- {escape(line)}" for line in how_measured(results)]
     command = " ".join(experiment.get("command", "").replace("`", "").split())
     parts += ["", f"Reproduce: `{command}`", ""]
     return "\n".join(parts)

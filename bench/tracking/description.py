@@ -78,7 +78,7 @@ def machine(run: Run) -> str:
 
 def effects(run: Run, table: pd.DataFrame) -> list[str]:
     """Lines of Markdown: the main effect of each axis with few levels; none where there is nothing to compare."""
-    from bench.analysis.effects import main_effects
+    from bench.analysis.results import Results
 
     few = {axis for axis, levels in run.experiment["axes"].items() if 1 < len(levels) <= NOTE_ROWS}
     if not few or "run" not in table:
@@ -92,7 +92,7 @@ def effects(run: Run, table: pd.DataFrame) -> list[str]:
         "of step time",
     ]
     cells: list[list[str]] = []
-    for row in main_effects([run], table).to_dict("records"):
+    for row in Results.of(run).effects.to_dict("records"):
         if row["axis"] in few:
             points = {
                 name.replace("accuracy_difference", "points"): 100 * row[name]

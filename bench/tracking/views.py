@@ -14,7 +14,6 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
-from bench.analysis.repeats import read_draws
 from bench.records.run import Run
 from bench.tracking.store import Store
 
@@ -33,7 +32,7 @@ def order(run: Run) -> tuple[str, bool]:
     """The metric that trials are sorted by, and whether the smallest comes first: accuracy, or time where nothing was
     trained.
     """
-    trained = any(draws.seeds for draws in read_draws(run).values())
+    trained = any(record.accuracies() for record in run.each())
     return ("test/accuracy", False) if trained else ("step/ms", True)
 
 

@@ -16,7 +16,7 @@ from bench.analysis.claims import (
     ONLY_REMEMBERED,
     REPRODUCED,
     Claim,
-    find_runs,
+    find_readings,
     judge,
     judge_all,
     read_claims,
@@ -178,10 +178,10 @@ def results(tmp_path):
 
 def test_the_page_has_every_claim_and_its_pictures(results, tmp_path):
     claims = read_claims()
-    runs = find_runs(results, claims)
-    assert set(runs) == {"history_1989_generalization", "history_1990_rejection"}
-    findings = judge_all(claims, runs)
-    paths = write_page(tmp_path / "reference", findings, runs)
+    readings = find_readings(results, claims)
+    assert set(readings) == {"history_1989_generalization", "history_1990_rejection"}
+    findings = judge_all(claims, readings)
+    paths = write_page(tmp_path / "reference", findings, readings)
     page = paths[0].read_text()
     assert all(path.stat().st_size > 0 for path in paths)
     assert {path.name for path in paths[1:]} == {
@@ -191,12 +191,12 @@ def test_the_page_has_every_claim_and_its_pictures(results, tmp_path):
     assert page.count("\n| ") == len(claims) + 1
     assert summary(findings) in page
     assert "a &lt;b&gt; \\| c" in page
-    again = write_page(tmp_path / "reference", findings, runs)
+    again = write_page(tmp_path / "reference", findings, readings)
     assert again[0].read_text() == page
 
 
 def test_all_forms_hold_the_same(results):
-    findings = judge_all(read_claims(), find_runs(results, read_claims()))
+    findings = judge_all(read_claims(), find_readings(results, read_claims()))
     rows = json.loads(to_json(findings))
     assert len(rows) == len(findings) == terminal_table(findings).row_count
     assert set(rows[0]) >= set(HEADERS)
@@ -209,7 +209,7 @@ def test_the_reference_is_what_its_records_say_and_the_readme_quotes_it():
     """Page and README are made by one command from the records beside them; nothing is written by hand."""
     reference = ROOT / "results" / "reference"
     claims = read_claims()
-    table = markdown_table(judge_all(claims, find_runs(reference, claims)))
+    table = markdown_table(judge_all(claims, find_readings(reference, claims)))
     assert table in (reference / "history.md").read_text(encoding="utf-8")
     assert table in (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -229,10 +229,11 @@ def test_the_command(results, tmp_path):
 
 
 def test_the_report_of_a_run_shows_its_claims(results):
+    from bench.analysis.results import Results
     from bench.report.files import make_products
 
     run = Run.open(results / "history_1989_generalization" / "20260101-000000")
-    make_products(run)
+    make_products(Results.of(run))
     for name in ("report.md", "report.html"):
         text = (run.path / name).read_text()
         assert "Claims of the literature" in text

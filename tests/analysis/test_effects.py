@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 from fakes.made_run import make_record, make_run
 
-from bench.analysis.effects import interactions
-from bench.analysis.ranking import rank
-from bench.analysis.table import build_table
+from bench.analysis.results import Results
 from bench.report.report import find_effects, front_in_words
 
 ACTIVATIONS, POOLINGS = ["relu", "tanh", "gelu"], ["max", "avg"]
@@ -27,14 +25,14 @@ def grid(folder, means, spread=0.001, drop=()):
 def test_in_a_full_grid_it_is_eta_squared_of_the_analysis_of_variance(tmp_path):
     means = np.array([[0.9, 0.91], [0.95, 0.93], [0.92, 0.97]])
     run = grid(tmp_path / "run", means)
-    table = build_table([run])
-    row = interactions([run], table).iloc[0]
+    results = Results.of(run)
+    row = results.interactions.iloc[0]
     rest = means - means.mean(axis=1, keepdims=True) - means.mean(axis=0) + means.mean()
     assert row["accuracy_share"] == pytest.approx((rest**2).sum() / ((means - means.mean()) ** 2).sum())
     # Two degrees of freedom, each with the variance of a mean over three seeds.
     assert row["accuracy_noise"] == pytest.approx(2 * 0.001**2 / 3 / ((means - means.mean()) ** 2).sum())
     assert row["trials"] == 6
-    shares = {name: accuracy for name, accuracy, *_ in find_effects(run, table).shares}
+    shares = {name: accuracy for name, accuracy, *_ in find_effects(results).shares}
     assert sum(shares.values()) == pytest.approx(1)
 
 
@@ -42,12 +40,12 @@ def test_effects_that_add_up_have_no_interaction_even_where_a_trial_is_missing(t
     means = np.array([[0.9], [0.92], [0.95]]) + np.array([0.0, 0.02])
     for number, drop in enumerate(((), ((1, 1),))):
         run = grid(tmp_path / f"run{number}", means, drop=drop)
-        assert interactions([run], build_table([run]))["accuracy_share"].iloc[0] == pytest.approx(0, abs=1e-6)
+        assert Results.of(run).interactions["accuracy_share"].iloc[0] == pytest.approx(0, abs=1e-6)
 
 
 def test_where_two_terms_fit_everything_nothing_is_said(tmp_path):
     run = grid(tmp_path / "run", np.full((3, 2), 0.9), drop=((1, 1), (2, 1)))
-    assert np.isnan(interactions([run], build_table([run]))["accuracy_share"].iloc[0])
+    assert np.isnan(Results.of(run).interactions["accuracy_share"].iloc[0])
 
 
 def test_the_front_is_named_and_bounded(tmp_path):
@@ -56,6 +54,6 @@ def test_the_front_is_named_and_bounded(tmp_path):
         for size in range(1, 31)
     ]
     run = make_run(tmp_path / "run", records, {"batch_size": list(range(1, 31))})
-    text = front_in_words(rank(build_table([run]), [run]))
+    text = front_in_words(Results.of(run))
     assert text.count("%") == 12
     assert text.endswith("and 18 more.")

@@ -9,11 +9,12 @@ import pytest
 import scipy.stats
 from fakes.made_run import ODD, make_record, make_run, odd_run, sweep
 
-from bench.analysis.effects import main_effects
-from bench.analysis.ranking import machine_warning, pareto_front, rank
+from bench.analysis.ranking import machine_warning, pareto_front
+from bench.analysis.results import Results
 from bench.analysis.table import build_samples, build_table, select, write_table
 from bench.errors import TableError
 from bench.experiment.trial import KNOBS
+from bench.records.reading import Reading
 
 
 @pytest.fixture
@@ -110,18 +111,18 @@ def test_a_run_without_records_has_the_columns_of_all(tmp_path, table):
     empty = build_table([run])
     assert len(empty) == 0
     assert list(empty.columns) == list(table.columns)
-    assert len(rank(empty, [run])) == 0
+    assert len(Results.of(run).ranked) == 0
 
 
 def test_the_table_survives_the_disk(run, table):
-    paths = write_table(run, table)
+    paths = write_table(Reading(run), table)
     assert [path.name for path in paths] == ["table.csv", "table.parquet", "samples.parquet"]
     pd.testing.assert_frame_equal(pd.read_parquet(paths[1]), table)
     # A CSV cannot tell an empty text from nothing.
     read = pd.read_csv(paths[0], keep_default_na=False, na_values={c: [""] for c in table if c not in TEXTS})
     pd.testing.assert_frame_equal(read, table, check_dtype=False, rtol=1e-12)
     samples = pd.read_parquet(paths[2])
-    pd.testing.assert_frame_equal(samples, build_samples(run))
+    pd.testing.assert_frame_equal(samples, build_samples(run.each()))
     assert len(samples) == 2 * 3 * 3 * 2  # trials, phases, processes, rounds
     one = samples[(samples["key"] == table["key"][0]) & (samples["phase"] == "step") & (samples["process"] == 1)]
     assert list(one["seconds"] / one["iterations"]) == pytest.approx([1.1e-3, 1.1e-3])
@@ -135,7 +136,7 @@ TEXTS = {"name", "key", "run", "status", "cause", "reason", "timing_stopped", "m
 def test_odd_tables_survive_the_disk(tmp_path, odd):
     run = odd_run(tmp_path / "odd", odd)
     table = build_table([run])
-    paths = write_table(run, table)
+    paths = write_table(Reading(run), table)
     pd.testing.assert_frame_equal(pd.read_parquet(paths[1]), table)
     assert list(pd.read_csv(paths[0], keep_default_na=False)["name"]) == list(table["name"])
 
@@ -206,7 +207,7 @@ def test_the_ranking(tmp_path):
         make_record({"activation": "silu"}, (0.98, 0.98, 0.98), (0.8e-3, 0.81e-3)),
     ]
     run = make_run(tmp_path / "r", records, {"activation": ["tanh", "relu", "elu", "gelu", "silu"]})
-    ranked = rank(build_table([run]), [run])
+    ranked = Results.of(run).ranked
     # Equal accuracies: the faster first.
     assert list(ranked["name"]) == ["silu", "relu", "elu", "tanh", "zeros"]
     assert list(ranked["rank"]) == [1, 2, 3, 4, 5]
@@ -222,7 +223,7 @@ def test_two_runs_of_the_same_trials_keep_their_own_numbers(tmp_path):
     good = make_run(tmp_path / "good", [make_record({}, (0.98, 0.981, 0.979), (1e-3,))], {})
     bad = make_run(tmp_path / "bad", [make_record({}, (0.90, 0.901, 0.902), (1e-3,))], {})
     for runs in ([good, bad], [bad, good]):
-        ranked = rank(build_table(runs), runs)
+        ranked = Results.of(*runs).ranked
         assert list(ranked["run"]) == ["good", "bad"]
         assert list(ranked["within_noise"]) == [True, False]
 
@@ -233,7 +234,7 @@ def test_seeds_are_paired_by_number(tmp_path):
     part = make_record({"activation": "tanh"}, (0.79, 0.78, 0.685))
     part.seeds.pop(0)
     run = make_run(tmp_path / "r", [whole, part], {"activation": ["relu", "tanh"]})
-    ranked = rank(build_table([run]), [run])
+    ranked = Results.of(run).ranked
     by_name = dict(zip(ranked["name"], ranked["within_noise"], strict=True))
     assert by_name == {"relu": True, "tanh": True}  # two pairs: 0.02 and 0.015, t(1) is 12.7
     assert list(ranked["name"]) == ["relu", "tanh"]
@@ -246,7 +247,7 @@ def test_a_ranking_without_accuracies_is_by_time(tmp_path):
         make_record(synthetic | {"activation": "tanh"}, (), (1e-3, 1.1e-3)),
     ]
     run = make_run(tmp_path / "r", records, {"activation": ["relu", "tanh"]})
-    ranked = rank(build_table([run]), [run])
+    ranked = Results.of(run).ranked
     assert list(ranked["activation"]) == ["tanh", "relu"]
     assert not ranked[["within_noise", "pareto", "learned"]].any(axis=None)
 
@@ -270,7 +271,7 @@ def test_main_effects_of_a_known_design(tmp_path):
         return [1e-3 * size * (1.25 if act == "tanh" else 1.0) * layout for layout in (1.0, 1.1, 0.95)]
 
     run = designed(tmp_path / "r", accuracy, step_s)
-    effects = main_effects([run], build_table([run])).set_index(["axis", "level"])
+    effects = Results.of(run).effects.set_index(["axis", "level"])
     relu, tanh = effects.loc[("activation", "relu")], effects.loc[("activation", "tanh")]
     # Seeds and processes are shared, so that what they do cancels, and the effects are known exactly.
     for row, difference, ratio in ((relu, 0.0, 1.0), (tanh, -0.02, 1.25)):
@@ -303,7 +304,7 @@ def test_an_effects_interval_is_students_over_the_seeds(tmp_path):
     )
     differences = np.subtract(luck["tanh"], luck["relu"])
     low, high = scipy.stats.t.interval(0.95, 2, loc=differences.mean(), scale=scipy.stats.sem(differences))
-    row = main_effects([run], build_table([run])).set_index(["axis", "level"]).loc[("activation", "tanh")]
+    row = Results.of(run).effects.set_index(["axis", "level"]).loc[("activation", "tanh")]
     assert row["accuracy_difference"] == pytest.approx(differences.mean())
     assert (row["accuracy_difference_low"], row["accuracy_difference_high"]) == pytest.approx((low, high))
 
@@ -316,7 +317,7 @@ def test_levels_are_compared_within_blocks_alone(tmp_path):
         lambda act, size: [1e-3 * size] * 2,
         leave_out={("tanh", 32)},
     )
-    effects = main_effects([run], build_table([run])).set_index(["axis", "level"])
+    effects = Results.of(run).effects.set_index(["axis", "level"])
     assert effects.loc[("activation", "tanh")]["accuracy_difference"] == pytest.approx(0.0)
     assert effects.loc[("activation", "tanh")]["step_ratio"] == pytest.approx(1.0)
     assert effects.loc[("activation", "relu")]["trials"] == 2
@@ -332,7 +333,7 @@ def test_runs_are_not_blocks_of_each_other(tmp_path):
         )
         for name, slow in (("a", 1.0), ("b", 3.0))
     ]
-    effects = main_effects(runs, build_table(runs)).set_index(["axis", "level"])
+    effects = Results.of(*runs).effects.set_index(["axis", "level"])
     row = effects.loc[("activation", "tanh")]
     assert row["step_ratio"] == pytest.approx(2.0)
     assert row["trials"] == 6  # three blocks in each run
@@ -344,14 +345,13 @@ def test_a_selection_of_the_table_selects_the_effects_trials(tmp_path):
         lambda act, size: [0.9 if size < 32 or act == "relu" else 0.5] * 2,
         lambda act, size: [1e-3] * 2,
     )
-    table = build_table([run])
-    effects = main_effects([run], select(table, "batch_size < 32")).set_index(["axis", "level"])
+    effects = Results.of(run, where="batch_size < 32").effects.set_index(["axis", "level"])
     assert effects.loc[("activation", "tanh")]["accuracy_difference"] == pytest.approx(0.0)
 
 
 def test_axes_that_move_together_have_nothing_to_compare(tmp_path):
     run = odd_run(tmp_path / "odd", "moving together")
-    effects = main_effects([run], build_table([run]))
+    effects = Results.of(run).effects
     assert len(effects) == 4
     assert effects[["accuracy_difference", "step_ratio", "accuracy_share"]].isna().all(axis=None)
 

@@ -19,6 +19,7 @@ from bench.compare.judge import NO_VERDICT, PASS, REGRESSION, compare
 from bench.compare.read import read_side
 from bench.compare.side import Side, from_run, measured
 from bench.errors import SideError
+from bench.records.reading import Reading
 from bench.statistics.intervals import median_interval
 from bench.statistics.unpaired import LogTime, compare_times, log_time, log_time_from_interval
 
@@ -266,7 +267,7 @@ def test_what_is_not_known_stays_unknown():
 def test_every_kind_of_store_gives_the_same_ratios(make, results, tmp_path):
     a, b = make("a"), make("b", SLOWER)
     for run in (a, b):
-        write_table(run, build_table([run]))
+        write_table(Reading(run), build_table([run]))
     forms = [(str(a.path), str(b.path)), ("gate/a", "gate/b"), ("gate/a", "gate")]
     forms += [
         (str(a.path / f"table.{x}"), str(b.path / f"table.{y}")) for x in ("csv", "parquet") for y in ("csv", "parquet")
@@ -291,7 +292,7 @@ def test_parent_runs_in_mlflow(make, results):
     ids = []
     for run in (make("a"), make("b", SLOWER)):
         table = build_table([run])
-        ids.append(sync(run, uri, table=table, artifacts=write_table(run, table)).parent_run_id)
+        ids.append(sync(run, uri, table=table, artifacts=write_table(Reading(run), table)).parent_run_id)
     a, b = (read_side(f"mlflow:{run_id}", results, uri) for run_id in ids)
     assert verdicts(compare(a, b))["gelu/step"] == "slower"
     mixed = compare(read_side("gate/a", results), b)

@@ -8,8 +8,7 @@ from fakes.browser import ARGUMENTS, CHROMIUM, keep, needs_chromium
 from fakes.made_run import ODD, odd_run
 from fakes.synthetic_run import make_synthetic_run
 
-from bench.analysis.ranking import rank
-from bench.analysis.table import build_table
+from bench.analysis.results import Results
 from bench.report.page import write_html
 from bench.report.plots import draw_plots
 
@@ -52,9 +51,8 @@ def open_page(browser):
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
     run = make_synthetic_run(tmp_path_factory.mktemp("page") / "synthetic" / "r1", 100)
-    table = build_table([run])
-    ranked = rank(table, [run])
-    return write_html(run, table, ranked, draw_plots(run, table, ranked)), table
+    results = Results.of(run)
+    return write_html(results, draw_plots(results)), results.table
 
 
 def luminance(color):
@@ -120,8 +118,8 @@ def test_by_keyboard_one_sorts_filters_and_leaves(open_page, small):
 
 def test_ten_thousand_trials_are_paged_sorted_and_found(open_page, tmp_path):
     run = make_synthetic_run(tmp_path / "synthetic" / "r1", 10_000)
-    table = build_table([run])
-    path = write_html(run, table, rank(table, [run]), [])
+    results = Results.of(run)
+    path, table = write_html(results, []), results.table
     assert path.stat().st_size < 5_000_000
     page = open_page(path)
     assert page.get_by_role("status").inner_text() == "1 to 100 of 10,000 trials"
@@ -139,9 +137,9 @@ def test_ten_thousand_trials_are_paged_sorted_and_found(open_page, tmp_path):
 @pytest.mark.parametrize("kind", ODD)
 def test_odd_runs_run_without_a_word_on_the_console(open_page, tmp_path, kind):
     run = odd_run(tmp_path / "run", kind)
-    table = build_table([run])
-    page = open_page(write_html(run, table, rank(table, [run]), []))
-    assert len(names(page)) == len(table)
+    results = Results.of(run)
+    page = open_page(write_html(results, []))
+    assert len(names(page)) == len(results.table)
 
 
 def test_hostile_names_are_text(open_page, tmp_path):
@@ -155,8 +153,8 @@ def test_hostile_names_are_text(open_page, tmp_path):
         changed.append(json.dumps(values, separators=(",", ":")))
     (run.path / "records.jsonl").write_text("\n".join(changed) + "\n")
     run.experiment["question"] = hostile
-    table = build_table([run])
-    path = write_html(run, table, rank(table, [run]), [])
+    results = Results.of(run)
+    path, table = write_html(results, []), results.table
     assert "<img" not in path.read_text()
     page = open_page(path)
     shown = page.locator("#ranking tbody td:nth-child(2)").all_text_contents()

@@ -9,8 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.text import Annotation
 
-from bench.analysis.ranking import rank
-from bench.analysis.table import build_table
+from bench.analysis.results import Results
 from bench.report.plots import NAMED, draw_curves, draw_plots, list_names, shorten
 
 DRAWN = {
@@ -27,8 +26,7 @@ DRAWN = {
 
 
 def draw(run):
-    table = build_table([run])
-    return draw_plots(run, table, rank(table, [run]))
+    return draw_plots(Results.of(run))
 
 
 @pytest.fixture
@@ -84,7 +82,7 @@ def test_what_is_drawn_of_odd_runs(tmp_path, figures, odd):
 def test_one_epoch_is_seen_as_points(tmp_path):
     run = odd_run(tmp_path / "run", "one seed, one epoch, one process")
     figure = Figure(layout="constrained")
-    draw_curves(figure, run, [record.key for record in run.records()])
+    draw_curves(figure, run.records(), [record.key for record in run.records()])
     assert all(line.get_marker() == "o" for axes in figure.axes for line in axes.lines)
     ticks = [tick for tick in figure.axes[0].get_xticks() if 0 < tick < 2]
     assert ticks

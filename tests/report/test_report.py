@@ -9,8 +9,7 @@ import pytest
 from fakes.made_run import ODD, make_record, make_run, odd_run, sweep
 from rich.console import Console
 
-from bench.analysis.ranking import rank
-from bench.analysis.table import build_table
+from bench.analysis.results import Results
 from bench.report.files import format_table, make_products
 from bench.report.page import write_html
 from bench.report.ranking import lines_of, terminal_ranking
@@ -27,20 +26,14 @@ def run(tmp_path):
     return sweep(tmp_path / "run")
 
 
-def ranking_of(run):
-    table = build_table([run])
-    return table, rank(table, [run])
-
-
 def terminal(run, width):
-    table, ranked = ranking_of(run)
     console = Console(width=width, file=io.StringIO(), force_terminal=True, color_system=None)
-    console.print(terminal_ranking(table, ranked, run, width))
+    console.print(terminal_ranking(Results.of(run), width))
     return console.file.getvalue()
 
 
 def test_the_sentence_names_the_best_the_fastest_and_what_was_lost(run):
-    text = sentence(*ranking_of(run))
+    text = sentence(Results.of(run))
     assert text == (
         "Best accuracy: relu with 98.00 ± 2.48 %, 1.05 ms ± 11.9 % a step. 1 of 4 trials failed. 1 of 4 trials skipped."
     )
@@ -76,11 +69,11 @@ def test_the_sentence_names_the_best_the_fastest_and_what_was_lost(run):
     ],
 )
 def test_the_sentence_of_odd_runs(tmp_path, odd, text):
-    assert sentence(*ranking_of(odd_run(tmp_path / "odd", odd))) == text
+    assert sentence(Results.of(odd_run(tmp_path / "odd", odd))) == text
 
 
 def test_a_line_a_trial_with_its_notes(run):
-    relu, tanh, failed, skipped = lines_of(*ranking_of(run))
+    relu, tanh, failed, skipped = lines_of(Results.of(run))
     assert (relu.rank, relu.name, relu.note) == ("1", "relu", "pareto")
     assert (tanh.rank, tanh.name, tanh.note) == ("2", "tanh", "pareto")
     assert (failed.name, failed.note) == ("gelu", "failed: the worker crashed (SIGABRT)")
@@ -107,7 +100,7 @@ def test_the_terminal_ranking_of_odd_runs(odd, width):
 
 
 def test_markdown_lists_every_trial_and_how_it_was_measured(run):
-    text = report_markdown(run, *ranking_of(run))
+    text = report_markdown(Results.of(run))
     rows = [line for line in text.splitlines() if line.startswith("| ")]
     assert rows[0].startswith("| # | trial |")
     assert [row.split(" | ")[1] for row in rows[1:5]] == ["relu", "tanh", "gelu", "silu-cuda"]
@@ -120,7 +113,7 @@ def test_markdown_lists_every_trial_and_how_it_was_measured(run):
 
 
 def test_markdown_of_odd_runs(odd):
-    text = report_markdown(odd, *ranking_of(odd))
+    text = report_markdown(Results.of(odd))
     ranking = text.partition("| # |")[2].partition("\n\n")[0]
     assert len(ranking.splitlines()) == 2 + len(odd.records())
     unescaped = [re.sub(r"\\.", "", line) for line in ranking.splitlines()[2:]]
@@ -135,9 +128,9 @@ def test_markdown_of_odd_runs(odd):
 def test_a_long_ranking_is_cut_in_markdown_alone(tmp_path):
     records = [make_record({"epochs": n}, (0.9, 0.91)) for n in range(1, 71)]
     run = make_run(tmp_path / "r", records, {"epochs": list(range(1, 71))})
-    table, ranked = ranking_of(run)
-    assert "10 more in table.csv" in report_markdown(run, table, ranked)
-    assert len(lines_of(table, ranked)) == 70
+    results = Results.of(run)
+    assert "10 more in table.csv" in report_markdown(results)
+    assert len(lines_of(results)) == 70
 
 
 class Page(HTMLParser):
@@ -179,7 +172,7 @@ class Page(HTMLParser):
 
 
 def test_the_page_is_one_file_with_everything_in_it(run):
-    products = make_products(run)
+    products = make_products(Results.of(run))
     text = (run.path / "report.html").read_text(encoding="utf-8")
     page = Page(text)
     assert all(source.startswith("#") for source in page.sources), page.sources
@@ -194,13 +187,13 @@ def test_the_page_is_one_file_with_everything_in_it(run):
     assert all(path.stat().st_size > 0 for path in products.paths)
     assert not list(run.path.rglob("*.part*"))
     before = {path: path.read_bytes() for path in products.paths if path.suffix in (".csv", ".svg", ".md", ".html")}
-    assert make_products(run).paths == products.paths
+    assert make_products(Results.of(run)).paths == products.paths
     assert {path: path.read_bytes() for path in before} == before
 
 
 def test_the_page_of_odd_runs(odd):
     """Without pictures, which take seconds; tests/test_plots.py draws them."""
-    text = write_html(odd, *ranking_of(odd), []).read_text(encoding="utf-8")
+    text = write_html(Results.of(odd), []).read_text(encoding="utf-8")
     page = Page(text)
     assert all(source.startswith("#") for source in page.sources)
     assert page.scripts == 1
@@ -212,10 +205,13 @@ def test_the_page_of_odd_runs(odd):
 
 
 def test_the_forms_of_a_table(run):
-    text = format_table([run], "csv", where=None, effects=False, width=100)
+    text = format_table(Results.of(run), "csv", effects=False, width=100)
     assert text.splitlines()[0].startswith("name,key,run,status")
     assert len(text.splitlines()) == 5
-    assert '"name":"relu"' in format_table([run], "json", where="status == 'ok'", effects=False, width=100)
-    effects = format_table([run], "terminal", where=None, effects=True, width=100)
+    assert '"name":"relu"' in format_table(Results.of(run, where="status == 'ok'"), "json", effects=False, width=100)
+    effects = format_table(Results.of(run), "terminal", effects=True, width=100)
     assert "| activation | tanh |" in effects
-    assert len(format_table([run], "md", where="activation == 'tanh'", effects=False, width=100).splitlines()) == 3
+    assert (
+        len(format_table(Results.of(run, where="activation == 'tanh'"), "md", effects=False, width=100).splitlines())
+        == 3
+    )
