@@ -24,7 +24,8 @@ from typing import Any, Protocol
 
 from bench.errors import LaunchError
 from bench.gate.trees import SIDES, Trees
-from bench.machine.processes import START_LIMIT_S, WorkerProcess, worker_environment
+from bench.machine.environment import worker_environment
+from bench.machine.processes import START_LIMIT_S, WorkerProcess
 
 CONTROL = "control"
 FEWEST_ALTERNATIONS = 5  # of a benchmark that takes longer than a block should

@@ -14,7 +14,7 @@ from bench.experiment.file import read_experiment
 from bench.gate.pairs import Benchmark
 from bench.gate.settings import fits
 from bench.gate.trees import Trees
-from bench.machine.processes import check_devices
+from bench.machine.devices import check_devices
 from lenet.variant import nearest
 
 EXPERIMENT = Path("experiments") / "gate.toml"

@@ -17,7 +17,8 @@ from bench.errors import GateError
 from bench.gate.pairs import CONTROL, Benchmark, side_command, side_environment
 from bench.gate.settings import fits
 from bench.gate.trees import SIDES, Trees
-from bench.machine.processes import START_LIMIT_S, WorkerProcess, read_tail
+from bench.machine.logs import read_tail
+from bench.machine.processes import START_LIMIT_S, WorkerProcess
 from lenet.variant import nearest
 
 

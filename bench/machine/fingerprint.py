@@ -15,7 +15,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from bench.machine.processes import allocator_environment, worker_environment
+from bench.machine.environment import allocator_environment, worker_environment
 
 COMMAND_LIMIT_S = 5.0
 

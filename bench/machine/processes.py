@@ -12,55 +12,17 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from bench.errors import LaunchError
+from bench.machine.exits import explain_exit
 from bench.machine.lines import LineReader
+from bench.machine.logs import discard_if_empty, log_size, read_tail
 
 WORKER = [sys.executable, "-m", "bench.sweep.worker"]
-OUT_OF_MEMORY = ("out of memory", "allocate memory", "memoryerror", "bad_alloc", "not enough memory")
 START_LIMIT_S = 300.0  # for an interpreter to import torch and read the data
-
-
-def explain_exit(status: int, log: str) -> tuple[str, str]:
-    """Cause and reason for a worker's exit status (negative: the signal), with the last line it printed."""
-    last = log.strip().splitlines()[-1][:300] if log.strip() else ""
-    if any(words in last.lower() for words in OUT_OF_MEMORY):
-        return "out_of_memory", last
-    if status < 0:
-        names = {number.value: number.name for number in signal.Signals}
-        name = names.get(-status, f"signal {-status}")
-        if -status == signal.SIGKILL:
-            return "killed", f"the worker was killed ({name}); by a person, or by the kernel for want of memory"
-        return "crashed", f"the worker crashed ({name})" + (f": {last}" if last else "")
-    return "crashed", f"the worker ended with exit code {status} and no result" + (f": {last}" if last else "")
-
-
-def log_size(path: Path) -> int:
-    """Where a log ends that others may have written to before."""
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
-
-
-def read_tail(path: Path, start: int = 0) -> str:
-    """The last 4 KiB of a log, of what was written from `start` on."""
-    try:
-        with path.open("rb") as file:
-            file.seek(max(start, path.stat().st_size - 4096))
-            return file.read().decode(errors="replace")
-    except OSError:
-        return ""
-
-
-def discard_if_empty(log: Path) -> None:
-    """Removes the log of a worker that had nothing to say."""
-    with contextlib.suppress(OSError):
-        if log.stat().st_size == 0:
-            log.unlink()
 
 
 def kill_group(pid: int) -> None:
@@ -158,32 +120,3 @@ class WorkerProcess:
         """The worker's lines until it is done, or until it fails as in `receive`."""
         while (message := self.receive(limit_s)) is not None and message["kind"] != "done":
             yield message
-
-
-def worker_environment(threads: int) -> dict[str, str]:
-    """The environment of a worker: this process's, with the allocator pinned and the thread pools set to `threads`."""
-    count = str(threads)
-    pools = {"OMP_NUM_THREADS": count, "MKL_NUM_THREADS": count, "OPENBLAS_NUM_THREADS": count}
-    return {**os.environ, **allocator_environment(), **pools}
-
-
-def allocator_environment() -> dict[str, str]:
-    """glibc's allocator thresholds for workers: freed memory stays with the process, so that no step pays for page
-    faults.
-
-    Without them the faults of a step differ several-fold from one process to an identical other, and the times with
-    them.
-    """
-    return {
-        "MALLOC_MMAP_THRESHOLD_": str(1 << 32),
-        "MALLOC_TRIM_THRESHOLD_": str(1 << 33),
-        "MALLOC_TOP_PAD_": str(64 << 20),
-    }
-
-
-def check_devices(devices: Iterable[str]) -> str:
-    """Why trials on CUDA cannot run here, or "" if they can or no device of them is CUDA."""
-    if "cuda" not in devices:
-        return ""
-    answer = ask({"kind": "probe"})
-    return "" if answer["cuda"] else str(answer["reason"])

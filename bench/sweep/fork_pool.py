@@ -14,16 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import LaunchError
+from bench.machine.environment import worker_environment
+from bench.machine.exits import explain_exit
 from bench.machine.lines import LineReader
-from bench.machine.processes import (
-    START_LIMIT_S,
-    discard_if_empty,
-    explain_exit,
-    kill_group,
-    log_size,
-    read_tail,
-    worker_environment,
-)
+from bench.machine.logs import discard_if_empty, log_size, read_tail
+from bench.machine.processes import START_LIMIT_S, kill_group
 
 FORK_SERVER = [sys.executable, "-m", "bench.sweep.fork_server"]
 KILL_LIMIT_S = 60.0  # for a killed worker's end to be reported

@@ -18,8 +18,8 @@ from typing import Any
 
 from bench.errors import BadInputError
 from bench.experiment.experiment import Experiment, NamedTrial
+from bench.machine.devices import check_devices
 from bench.machine.locks import check_machine_lock, machine_lock
-from bench.machine.processes import check_devices
 from bench.records.record import Record, SeedResult, Timing
 from bench.records.run import Run
 from bench.records.weights import Weights

@@ -13,7 +13,8 @@ from typing import Any
 
 from bench.errors import LaunchError
 from bench.experiment.experiment import Experiment, NamedTrial
-from bench.machine.processes import WorkerProcess, worker_environment
+from bench.machine.environment import worker_environment
+from bench.machine.processes import WorkerProcess
 from bench.records.record import Timing
 from bench.records.run import Run
 from bench.statistics.intervals import is_narrow, median_interval

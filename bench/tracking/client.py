@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import TrackingError
+from bench.machine.exits import explain_exit
 from bench.machine.lines import LineReader
-from bench.machine.processes import explain_exit, kill_group
+from bench.machine.processes import kill_group
 from bench.records.run import Run
 from bench.tracking.failures import PROBE_S
 

@@ -13,7 +13,9 @@ import pytest
 from bench.errors import LaunchError
 from bench.experiment.trial import Trial
 from bench.machine import processes as launch
-from bench.machine.processes import WorkerProcess, ask, explain_exit, read_tail
+from bench.machine.exits import explain_exit
+from bench.machine.logs import read_tail
+from bench.machine.processes import WorkerProcess, ask
 from bench.sweep.fork_pool import ForkServer
 
 pytestmark = pytest.mark.integration
