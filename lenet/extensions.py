@@ -19,7 +19,8 @@ def load_extensions(extensions: Iterable[str]) -> None:
 
     **Arguments:**
 
-    - `extensions`: names of modules that Python finds, or paths of files that end in `.py`.
+    - `extensions`: names of modules that Python finds or that lie in the current folder, or paths of files that end
+      in `.py`.
 
     Raises `ChoiceError` if one registers a name that is taken, `ImportError` or `FileNotFoundError` if one is missing,
     and whatever else its own code raises.
@@ -31,7 +32,15 @@ def load_extensions(extensions: Iterable[str]) -> None:
         if extension.endswith(".py"):
             _import_file(Path(extension))
         else:
-            importlib.import_module(extension)
+            _import_module(extension)
+
+
+def _import_module(name: str) -> None:
+    """Imports a module by its name. The current folder is looked at last, so that nothing in it can hide a library."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)
+    importlib.import_module(name)
 
 
 def _import_file(path: Path) -> None:

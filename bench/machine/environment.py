@@ -1,15 +1,42 @@
-"""The environment variables of child processes."""
+"""How our own modules are started as child processes: the command line and the environment variables.
+
+A child imports the libraries and the `bench` that this process runs, wherever it is started: nothing that lies in the
+current folder, such as a user's `statistics.py` or a folder named `bench`, comes before them.
+"""
 
 from __future__ import annotations
 
 import os
+import site
+import sys
+import sysconfig
+from pathlib import Path
+
+PACKAGE_FOLDER = Path(__file__).resolve().parents[2]
+"""The folder that holds the running `bench`."""
+
+
+def python_command(module: str) -> list[str]:
+    """The command line that runs a module in a fresh interpreter, without the current folder on its path."""
+    return [sys.executable, "-P", "-m", module]
+
+
+def child_environment() -> dict[str, str]:
+    """This process's environment variables, with PYTHONPATH leading to the running `bench` if it is not installed."""
+    installed = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), site.getusersitepackages()}
+    if PACKAGE_FOLDER in {Path(folder).resolve() for folder in (*installed, *site.getsitepackages())}:
+        return dict(os.environ)  # on PYTHONPATH, all of site-packages would come before the standard library
+    others = os.environ.get("PYTHONPATH")
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(PACKAGE_FOLDER), *([others] if others else [])])}
 
 
 def worker_environment(threads: int) -> dict[str, str]:
-    """The environment of a worker: this process's, with the allocator pinned and the thread pools set to `threads`."""
+    """The environment of a worker that trains or times: as `child_environment`, with the allocator pinned and the
+    thread pools set to `threads`.
+    """
     count = str(threads)
     pools = {"OMP_NUM_THREADS": count, "MKL_NUM_THREADS": count, "OPENBLAS_NUM_THREADS": count}
-    return {**os.environ, **allocator_environment(), **pools}
+    return {**child_environment(), **allocator_environment(), **pools}
 
 
 def allocator_environment() -> dict[str, str]:

@@ -11,17 +11,17 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from bench.errors import LaunchError
+from bench.machine.environment import child_environment, python_command
 from bench.machine.exits import explain_exit
 from bench.machine.lines import LineReader
 from bench.machine.logs import discard_if_empty, log_size, read_tail
 
-WORKER = [sys.executable, "-m", "bench.sweep.worker"]
+WORKER = python_command("bench.sweep.worker")
 START_LIMIT_S = 300.0  # for an interpreter to import torch and read the data
 
 
@@ -37,7 +37,13 @@ def ask(task: dict[str, Any], limit_s: float = START_LIMIT_S) -> dict[str, Any]:
     """
     try:
         done = subprocess.run(
-            WORKER, input=json.dumps(task) + "\n", capture_output=True, text=True, timeout=limit_s, check=False
+            WORKER,
+            input=json.dumps(task) + "\n",
+            capture_output=True,
+            text=True,
+            timeout=limit_s,
+            check=False,
+            env=child_environment(),
         )
         message: dict[str, Any] = json.loads(done.stdout)
     except subprocess.TimeoutExpired as error:
@@ -53,7 +59,7 @@ class WorkerProcess:
     **Arguments:**
 
     - `task`: its first line.
-    - `environment`: all of its variables, as `bench.machine.processes.worker_environment` makes them.
+    - `environment`: all of its variables, as `bench.machine.environment.worker_environment` makes them.
     - `log`: a file for its standard error.
     - `command`: what to start; tests put a scripted worker here.
     """

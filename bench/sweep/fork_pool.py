@@ -1,4 +1,9 @@
-"""The training stage's workers: one server process that has imported torch forks a child for each task."""
+"""The training stage's workers, as the sweep's process sees them: tasks go out, how each ended comes back.
+
+The workers are forked by `bench.sweep.fork_server`, the other end: one server process that has imported torch forks a
+child for each task. Both ends speak JSON lines over a socket; a child's own result comes through a pipe that is opened
+here and handed to the server with the task.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +12,19 @@ import os
 import selectors
 import socket
 import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.errors import LaunchError
-from bench.machine.environment import worker_environment
+from bench.machine.environment import python_command, worker_environment
 from bench.machine.exits import explain_exit
 from bench.machine.lines import LineReader
 from bench.machine.logs import discard_if_empty, log_size, read_tail
 from bench.machine.processes import START_LIMIT_S, kill_group
 
-FORK_SERVER = [sys.executable, "-m", "bench.sweep.fork_server"]
+FORK_SERVER = python_command("bench.sweep.fork_server")
 KILL_LIMIT_S = 60.0  # for a killed worker's end to be reported
 EXIT_LIMIT_S = 5.0  # for a fork server that closed its socket to end by itself
 
@@ -54,8 +58,8 @@ class _Job:
         return self.status is not None and (self.closed or self.late)
 
 
-class ForkServer:
-    """The training stage's workers: forked from one process that has imported torch.
+class ForkPool:
+    """Runs tasks in children that a server process forks.
 
     Use as a context manager; leaving it kills the server and every child.
 
@@ -86,7 +90,7 @@ class ForkServer:
         self._replies = LineReader(self._control.fileno())
         self._selector.register(self._control, selectors.EVENT_READ)
 
-    def __enter__(self) -> ForkServer:
+    def __enter__(self) -> ForkPool:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -101,19 +105,12 @@ class ForkServer:
         self._process.wait()
         discard_if_empty(self._log)
 
-    @property
-    def running(self) -> int:
-        """Tasks submitted and not yet ended."""
-        return len(self._jobs)
-
-    def prepare(
-        self, data: list[tuple[str, dict[str, Any]]], root: Path, extensions: list[str], *, download: bool
-    ) -> str:
+    def load(self, data: list[tuple[str, dict[str, Any]]], root: Path, extensions: list[str], *, download: bool) -> str:
         """Imports the extensions and reads the data sets (a name and the fields of `lenet.variant.Form` each). Returns
         what is wrong in one line, or "".
         """
         self._send(
-            {"kind": "prepare", "data": data, "data_root": str(root), "extensions": extensions, "download": download}
+            {"kind": "load", "data": data, "data_root": str(root), "extensions": extensions, "download": download}
         )
         error: str = self._receive(START_LIMIT_S)["error"]
         return error

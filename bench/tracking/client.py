@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,13 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import TrackingError
+from bench.machine.environment import child_environment, python_command
 from bench.machine.exits import explain_exit
 from bench.machine.lines import LineReader
 from bench.machine.processes import kill_group
 from bench.records.run import Run
 from bench.tracking.failures import PROBE_S
 
-WORKER = [sys.executable, "-m", "bench.tracking.worker"]
+WORKER = python_command("bench.tracking.worker")
 START_LIMIT_S = 15.0  # import and first database; a sweep waits no longer before it times
 CLOSE_LIMIT_S = 5.0
 SILENCE_LIMIT_S = 300.0  # a worker that says nothing for so long is ended
@@ -59,7 +59,12 @@ class Tracker:
         self._busy, self._running = False, True
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  # closed in __exit__
         self._process = subprocess.Popen(
-            WORKER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, start_new_session=True
+            WORKER,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            env=child_environment(),
+            start_new_session=True,
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None

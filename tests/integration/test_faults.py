@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from fakes.processes import wait_until
 
 from bench.records.run import Run, find_run
 
@@ -145,13 +146,6 @@ def undisturbed(tmp_path_factory):
     code, out, err = cli.sweep()
     assert code == 0, out + err
     return cli.accuracies()
-
-
-def wait_until(condition, limit_s=60):
-    deadline = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < deadline, "the moment never came"
-        time.sleep(0.01)
 
 
 def listens(process):
@@ -291,6 +285,25 @@ def test_a_users_own_activation_is_swept_like_the_rest(cli):
     assert code == 0, out + err
     accuracies = cli.accuracies()
     assert accuracies["silu"] == accuracies["swish7"]
+
+
+def test_what_lies_in_the_current_folder_is_not_taken_for_a_library(cli):
+    """A user's own `statistics.py` and `bench`; his own module of layers is found there all the same."""
+    (cli.folder / "statistics.py").write_text("raise SystemExit('the wrong statistics')")
+    (cli.folder / "bench").mkdir()
+    (cli.folder / "bench" / "__init__.py").write_text("raise SystemExit('the wrong bench')")
+    (cli.folder / "layers_of_mine.py").write_text(EXTENSION)
+    small = (cli.folder / "small.toml").read_text().replace('"extension.py"', '"layers_of_mine"')
+    (cli.folder / "small.toml").write_text(small)
+    command = [sys.executable, "-P", "-m", "bench", "run", "small.toml", "--set", "activation=relu,swish7"]
+    environment = {**os.environ, "LENET_BENCH_RESULTS": str(cli.results)}
+    store = f"sqlite:///{cli.folder}/store.db"
+    done = subprocess.run(
+        [*command, "--tracking-uri", store], cwd=cli.folder, env=environment, capture_output=True, text=True,
+        check=False, timeout=300,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {record.status for record in cli.records().values()} == {"ok"}
 
 
 def test_a_diverging_trial_fails_with_its_history_kept(cli):
