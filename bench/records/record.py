@@ -57,6 +57,12 @@ class SeedResult:
     rejection: dict[str, list[int]] = field(default_factory=dict)
     data_digest: str = ""
 
+    @classmethod
+    def from_message(cls, message: dict[str, Any]) -> SeedResult:
+        """The result in a training worker's message, which has its fields by name, and some that are not its own."""
+        names = {field.name for field in dataclasses.fields(cls)}
+        return cls(**{name: value for name, value in message.items() if name in names})
+
 
 @dataclass(frozen=True)
 class Timing:

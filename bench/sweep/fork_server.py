@@ -35,40 +35,53 @@ def main() -> int:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the parent's to handle
     signal.set_wakeup_fd(wake_write)
-    selector = selectors.DefaultSelector()
-    selector.register(control, selectors.EVENT_READ)
-    selector.register(wake_read, selectors.EVENT_READ)
     children: dict[int, int] = {}
-    buffer, descriptors = b"", []
     try:
-        while True:
-            for ready, _ in selector.select():
-                if ready.fd == wake_read:
-                    os.read(wake_read, 4096)
-                    _reap(control, children)
-                    continue
-                data, fds, _, _ = socket.recv_fds(control, 1 << 20, 8)
-                if not data:
-                    return 0
-                buffer += data
-                descriptors += fds
-                while b"\n" in buffer:
-                    line, _, buffer = buffer.partition(b"\n")
-                    request = json.loads(line)
-                    if request["kind"] == "prepare":
-                        _reply(control, _prepare(request))
-                        continue
-                    result_fd, log_fd = descriptors[:2]
-                    del descriptors[:2]
-                    pid = _fork(request, result_fd, log_fd, [control.fileno(), wake_read, wake_write])
-                    os.close(result_fd)
-                    os.close(log_fd)
-                    children[pid] = request["id"]
-                    _reply(control, {"kind": "started", "id": request["id"], "pid": pid})
+        _serve(control, wake_read, [control.fileno(), wake_read, wake_write], children)
     finally:
         for pid in children:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
+    return 0
+
+
+def _serve(control: socket.socket, wake_read: int, inherited: list[int], children: dict[int, int]) -> None:
+    """Answers requests, and reports the ends of children, until the socket closes.
+
+    **Arguments:**
+
+    - `wake_read`: can be read when a child may have ended.
+    - `inherited`: the descriptors that a child closes.
+    - `children`: the task's number of each running child by its process id; kept up to date here.
+    """
+    selector = selectors.DefaultSelector()
+    selector.register(control, selectors.EVENT_READ)
+    selector.register(wake_read, selectors.EVENT_READ)
+    buffer, descriptors = b"", []
+    while True:
+        for ready, _ in selector.select():
+            if ready.fd == wake_read:
+                os.read(wake_read, 4096)
+                _reap(control, children)
+                continue
+            data, received, _, _ = socket.recv_fds(control, 1 << 20, 8)
+            if not data:
+                return
+            buffer += data
+            descriptors += received
+            while b"\n" in buffer:
+                line, _, buffer = buffer.partition(b"\n")
+                request = json.loads(line)
+                if request["kind"] == "load":
+                    _reply(control, _load(request))
+                    continue
+                result_fd, log_fd = descriptors[:2]
+                del descriptors[:2]
+                pid = fork(request["task"], result_fd, log_fd, inherited)
+                os.close(result_fd)
+                os.close(log_fd)
+                children[pid] = request["id"]
+                _reply(control, {"kind": "started", "id": request["id"], "pid": pid})
 
 
 def preload() -> None:
@@ -81,8 +94,8 @@ def _reply(control: socket.socket, message: dict[str, Any]) -> None:
     control.sendall((json.dumps(message) + "\n").encode())
 
 
-def _prepare(request: dict[str, Any]) -> dict[str, Any]:
-    """Reads the data sets into memory that children share, and imports the user's extensions. Says what is missing."""
+def _load(request: dict[str, Any]) -> dict[str, Any]:
+    """Imports the user's extensions and reads the data sets into memory that children share. Says what is missing."""
     from pathlib import Path
 
     from lenet.data import load_arrays
@@ -95,8 +108,8 @@ def _prepare(request: dict[str, Any]) -> dict[str, Any]:
             load_arrays(name, Path(request["data_root"]), form=Form(**form), download=request["download"])
             digest(name, Path(request["data_root"]))  # once here instead of in every child
     except Exception as error:
-        return {"kind": "prepared", "error": describe(error)}
-    return {"kind": "prepared", "error": ""}
+        return {"kind": "loaded", "error": describe(error)}
+    return {"kind": "loaded", "error": ""}
 
 
 def _reap(control: socket.socket, children: dict[int, int]) -> None:
@@ -111,7 +124,14 @@ def _reap(control: socket.socket, children: dict[int, int]) -> None:
             _reply(control, {"kind": "ended", "id": children.pop(pid), "status": os.waitstatus_to_exitcode(status)})
 
 
-def _fork(request: dict[str, Any], result_fd: int, log_fd: int, inherited: list[int]) -> int:
+def fork(task: dict[str, Any], result_fd: int, log_fd: int, inherited: list[int]) -> int:
+    """Starts a child that trains one seed, and returns its process id. The child leads a process group of its own.
+
+    **Arguments:**
+
+    - `result_fd`, `log_fd`: where the child writes its one message, and whatever else it prints.
+    - `inherited`: descriptors of the server that the child closes.
+    """
     _check_forkable()
     pid = os.fork()
     if pid:
@@ -133,7 +153,7 @@ def _fork(request: dict[str, Any], result_fd: int, log_fd: int, inherited: list[
             with os.fdopen(result_fd, "w") as results:
                 results.write(json.dumps(message, allow_nan=False) + "\n")
 
-        train(request["task"], emit)
+        train(task, emit)
         os._exit(0)
     except BaseException as error:
         print(describe(error), file=sys.stderr, flush=True)

@@ -9,41 +9,23 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
+import math
 import random
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from bench.errors import BadInputError
 from bench.experiment.experiment import Experiment, NamedTrial
+from bench.experiment.trial import Trial
 from bench.machine.devices import check_devices
 from bench.machine.locks import check_machine_lock, machine_lock
 from bench.records.record import Record, SeedResult, Timing
 from bench.records.run import Run
 from bench.records.weights import Weights
-from bench.sweep.fork_pool import ForkServer
+from bench.sweep.options import Options
 from bench.sweep.timing_stage import TimingStage
+from bench.sweep.training_stage import TrainedSeed, TrainingStage
 from bench.watcher import Watcher
-from lenet.variant import Form
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to run, as opposed to what.
-
-    **Arguments:**
-
-    - `jobs`: training workers at a time, one core each.
-    - `data_root`: where the data sets are. `download`: whether missing ones may be fetched.
-    - `timing_command`: the timing worker's command line, if not the usual one.
-    """
-
-    jobs: int
-    data_root: Path
-    download: bool = False
-    timing_command: list[str] | None = None
 
 
 @dataclass
@@ -139,65 +121,25 @@ class Sweep:
     # Training stage
 
     def _train(self) -> None:
-        tasks: list[tuple[_Progress, int]] = []
+        tasks: list[tuple[Trial, int]] = []
         for progress in self._todo.values():
             if progress.named.trial.recipe.data != "synthetic":
-                tasks += [(progress, seed) for seed in self._experiment.seeds if seed not in progress.seeds]
-        trials = [progress.named.trial for progress, _ in tasks]
-        forms = {(trial.recipe.data, Form.of(trial.recipe, trial.variant.input_size)): None for trial in trials}
-        data = [(name, dataclasses.asdict(form)) for name, form in forms]
+                missing = [seed for seed in self._experiment.seeds if seed not in progress.seeds]
+                tasks += [(progress.named.trial, seed) for seed in missing]
         if tasks:
             self._watcher.stage("training", len(tasks))
-            self._train_all(tasks, data)
+            stage = TrainingStage(self._experiment, self._options, self._weights, self._logs)
+            with contextlib.closing(stage.execute(tasks)) as ended:  # an error here ends the workers, too
+                for seed in ended:
+                    self._end_seed(self._todo[seed.key], seed)
         for progress in list(self._todo.values()):
             self._fail_if_a_seed_failed(progress)
 
-    def _train_all(self, tasks: list[tuple[_Progress, int]], data: list[tuple[str, dict[str, Any]]]) -> None:
-        options, experiment = self._options, self._experiment
-        cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-        with ForkServer(self._logs) as server:
-            error = server.prepare(data, options.data_root, experiment.extensions, download=options.download)
-            if error:
-                raise BadInputError(error)
-            waiting = dict(enumerate(tasks))
-            free = {slot: cores[slot] if slot < len(cores) else None for slot in range(options.jobs)}
-            taken: dict[int, tuple[int, int | None]] = {}
-            running: dict[int, tuple[_Progress, int]] = {}
-            while waiting or running:
-                while waiting and free:
-                    number, (progress, seed) = next(iter(waiting.items()))
-                    del waiting[number]
-                    slot, core = free.popitem()
-                    taken[number] = slot, core
-                    running[number] = progress, seed
-                    progress.started_s = progress.started_s or time.time()
-                    task = {
-                        "kind": "train",
-                        "trial": progress.named.trial.to_dict(),
-                        "seed": seed,
-                        "weights": str(self._weights.path(progress.named.trial.key, seed)),
-                        "core": core,
-                        "data_root": str(options.data_root),
-                        "extensions": experiment.extensions,
-                    }
-                    server.submit(number, task, experiment.limits.seed_s)
-                for outcome in server.wait():
-                    progress, seed = running.pop(outcome.id)
-                    slot, core = taken.pop(outcome.id)
-                    free[slot] = core
-                    self._end_seed(progress, seed, outcome.message, outcome.cause, outcome.reason)
-
-    def _end_seed(
-        self, progress: _Progress, seed: int, message: dict[str, Any] | None, cause: str, reason: str
-    ) -> None:
-        if message is None:
-            result = SeedResult(seed=seed, status="failed", cause=cause, reason=reason)
-        else:
-            names = {f.name for f in dataclasses.fields(SeedResult)}
-            result = SeedResult(**{name: value for name, value in message.items() if name in names})
-            progress.network = message.get("network", progress.network)
-        progress.seeds[seed] = result
-        key = progress.named.trial.key
+    def _end_seed(self, progress: _Progress, ended: TrainedSeed) -> None:
+        key, result = ended.key, ended.result
+        progress.seeds[result.seed] = result
+        progress.network = ended.network or progress.network
+        progress.started_s = min(progress.started_s or math.inf, ended.started_s)
         part = {"kind": "seed", "key": key, "result": dataclasses.asdict(result), "network": progress.network}
         self._run.parts_file.append(part)
         self._watcher.advance(progress.named.name)
