@@ -18,8 +18,7 @@ import torch
 from torch import Tensor
 
 from lenet.data import Data
-from lenet.rejection import rank_errors
-from lenet.training import Fit
+from lenet.training import Fit, rank_errors
 
 Array = npt.NDArray[Any]
 Scores = Callable[[Array], Array]

@@ -16,14 +16,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lenet.augmentation import AUGMENTATIONS
-from lenet.data import Data, Split
+from lenet.data import AUGMENTATIONS, Data, Split
 from lenet.losses import LOSSES
-from lenet.rejection import rank_errors
 from lenet.schedule import learning_rate
 from lenet.sdlm import PATTERNS
 from lenet.step import TrainingStep
-from lenet.variant import ChoiceError, Recipe
+from lenet.variant import SURENESS, ChoiceError, Recipe
 
 DROPOUT_STREAM = 1 << 33
 ORDER_STREAM = 1 << 32  # keeps the draws of the images' order apart from those of the weights, which take the bare seed
@@ -43,7 +41,7 @@ class Fit:
       back; 0 if the first epoch diverged.
     - `test_accuracy`, `test_loss`: with that epoch's weights; None if the training failed.
     - `train_accuracy`: the same on all images learned from; only where nothing is held back.
-    - `rejection`: what `lenet.rejection.rank_errors` finds on the test images.
+    - `rejection`: what `rank_errors` finds on the test images.
     - `train_s`, `evaluate_s`: seconds in optimiser steps, and in evaluation. Compiling and capturing are in neither.
     """
 
@@ -218,3 +216,30 @@ def measure(scores: Tensor, split: Split, recipe: Recipe) -> tuple[float, float]
 def finite(value: float) -> float | None:
     """The number, or None if it is NaN or infinite."""
     return value if math.isfinite(value) else None
+
+
+def rank_errors(scores: Tensor, labels: Tensor) -> dict[str, list[int]]:
+    """For each measure of sureness, the places (from 0, least sure first) of the wrongly answered images.
+
+    A network that may reject its least sure answers makes fewer errors on the rest (LeCun et al. 1990). These places
+    are all that the curve of error against rejected share needs, and for a good network they are few.
+
+    `margin`: the best score less the second best (LeCun et al. 1990). `confidence`: the softmax of the best score.
+    Among equally sure images the wrong ones count as the surest, so that a tie never flatters.
+
+    **Arguments:**
+
+    - `scores`: (N, classes), the highest is the answer. `labels`: int64 (N,).
+    """
+    scores, labels = scores.detach().cpu().double(), labels.cpu()
+    wrong = scores.argmax(1) != labels
+    best, second = scores.topk(2, 1).values.unbind(1)
+    others = scores.scatter(1, scores.argmax(1, keepdim=True), -torch.inf)
+    # The log odds of the answer order images as its softmax does, and do not saturate at 1.
+    sureness = {"margin": best - second, "confidence": best - torch.logsumexp(others, 1)}
+    ranks = {}
+    for name in SURENESS:
+        right_first = torch.argsort(wrong, stable=True)
+        order = right_first[torch.argsort(sureness[name][right_first], stable=True)]
+        ranks[name] = wrong[order].nonzero().flatten().tolist()
+    return ranks

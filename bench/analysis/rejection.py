@@ -1,7 +1,7 @@
 """Error against rejected share: the places of a network's errors in, curves and the share to reject out.
 
 A network that may refuse answers the images it is surest of; LeCun et al. 1990 report how many it must refuse for 1 %
-of error on the rest. Records hold the places of the errors, least sure first (`lenet.rejection.rank_errors`), and those
+of error on the rest. Records hold the places of the errors, least sure first (`lenet.training.rank_errors`), and those
 are the whole curve.
 """
 

@@ -11,7 +11,7 @@ from bench.analysis.rejection import error_curve, rejection_columns, resampled_s
 from bench.analysis.table import build_table
 from bench.experiment.trial import Trial
 from bench.records.record import Record, SeedResult
-from lenet.rejection import rank_errors
+from lenet.training import rank_errors
 
 
 def test_the_curve_and_the_share_to_the_digit():
