@@ -355,3 +355,28 @@ def test_the_doctor_examines_and_changes_nothing(tmp_path, call):
     for topic in ("processor", "torch", "digits", "mnist", "results", "mlflow"):
         assert topic in done.stdout
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+@pytest.mark.parametrize("arguments", [["table", "made"], ["runs"]])
+def test_a_terminal_that_has_not_every_sign_gets_a_question_mark(results, encoding, arguments):
+    done = run_command(*arguments, env={"PYTHONIOENCODING": encoding, "LENET_BENCH_RESULTS": str(results)}, text=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.decode(encoding)
+
+
+@pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])
+def test_a_closed_stream_is_no_error(results, closed):
+    command = f'exec "{sys.executable}" -m bench table made {closed}'
+    environment = {**os.environ, "LENET_BENCH_RESULTS": str(results)}
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, cwd=ROOT, env=environment, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert ("relu" in done.stdout) == ("1>&-" not in closed)
+
+
+def test_a_closed_streams_number_is_given_to_no_file(results, tmp_path):
+    """What a worker prints would be written into it."""
+    script = "import os; from bench.__main__ import prepare_streams; prepare_streams(); os._exit(os.open('x', 66) < 3)"
+    command = f'exec "{sys.executable}" -c "{script}" 0<&- 1>&- 2>&-'
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    assert subprocess.run(["sh", "-c", command], cwd=tmp_path, env=environment, check=False).returncode == 0
