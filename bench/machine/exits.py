@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import signal
 
-OUT_OF_MEMORY = ("out of memory", "allocate memory", "memoryerror", "bad_alloc", "not enough memory")
+from bench.measure.child import is_out_of_memory
 
 
 def explain_exit(status: int, log: str) -> tuple[str, str]:
     """Cause and reason for a worker's exit status (negative: the signal), with the last line it printed."""
     last = log.strip().splitlines()[-1][:300] if log.strip() else ""
-    if any(words in last.lower() for words in OUT_OF_MEMORY):
+    if is_out_of_memory(last):
         return "out_of_memory", last
     if status < 0:
         names = {number.value: number.name for number in signal.Signals}

@@ -1,7 +1,7 @@
-"""Clocks, warm-up and blocks: a trial's training step goes in, raw samples come out.
+"""Times a training step: builds what is timed, warms it up, and runs blocks of one phase.
 
-A block runs one phase a fixed number of times and is timed as a whole, so that the clock's own cost vanishes in it.
-What the samples mean - medians, intervals, when to stop - is not decided here.
+A block runs a phase a fixed number of times and is timed as a whole, so that the clock's own cost vanishes in it. What
+the seconds mean - medians, intervals, when to stop - is not decided here.
 """
 
 from __future__ import annotations
@@ -9,15 +9,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lenet.data import synthesize
 from lenet.networks import build, count
 from lenet.step import TrainingStep
 from lenet.variant import Recipe, Variant
+
+from .calibration import SHORTEST_S, count_iterations
 
 WARMUP_MIN_STEPS = 5
 WARMUP_MIN_S = 0.1
@@ -26,21 +28,70 @@ STABLE_SHARE = 0.05  # two successive warm-up blocks closer than this count as s
 MAX_ITERATIONS = 100_000
 
 
+class Step(Protocol):
+    """What a subject's step can do. `lenet.step.TrainingStep` is one, `ModuleStep` another."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+
+    def infer(self, images: Tensor) -> Tensor:
+        """The network's outputs, in inference mode: the phase `forward`."""
+
+    def loss(self, images: Tensor, labels: Tensor) -> Tensor:
+        """The loss, a scalar; its `backward()` is the phase `backward`."""
+
+    def step(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Zeroes gradients, runs forward, loss, backward and the optimiser: the phase `step`. Returns the loss."""
+
+
+class ModuleStep:
+    """A training step made of any module, loss and optimiser, run eagerly."""
+
+    def __init__(
+        self, model: nn.Module, compute_loss: Callable[[Tensor, Tensor], Tensor], optimizer: torch.optim.Optimizer
+    ) -> None:
+        self.model, self.optimizer, self._compute_loss = model, optimizer, compute_loss
+
+    @torch.inference_mode()
+    def infer(self, images: Tensor) -> Tensor:
+        """As in `Step`; the module is in evaluation mode."""
+        if self.model.training:  # walking over all modules costs as much as a small layer
+            self.model.eval()
+        outputs: Tensor = self.model(images)
+        return outputs
+
+    def loss(self, images: Tensor, labels: Tensor) -> Tensor:
+        """As in `Step`; the module is in training mode."""
+        if not self.model.training:
+            self.model.train()
+        return self._compute_loss(self.model(images), labels)
+
+    def step(self, images: Tensor, labels: Tensor) -> Tensor:
+        """As in `Step`."""
+        self.optimizer.zero_grad()
+        loss = self.loss(images, labels)
+        loss.backward()  # type: ignore[no-untyped-call]  # untyped in torch
+        self.optimizer.step()
+        return loss.detach()
+
+
 @dataclass
 class Subject:
-    """One trial, built and ready to be timed.
+    """What is timed, built and ready: a training step and one batch.
 
     **Arguments:**
 
     - `step`: the training step, its learning rate set to 0: the optimiser does its full work and the weights stay put,
       so that block 1,000 computes with the same numbers as block 1.
-    - `images`, `labels`: one resident batch of random images.
+    - `images`, `labels`: one batch, resident on the step's device.
+    - `network`: what `lenet.networks.count` finds; {} for a module that is not lenet's.
+    - `threads`: intra-op threads of torch.
     - `prepare_s`: seconds of compiling or capturing. `warmup_s`: seconds until the speed settled.
     - `iterations`: how often a block runs each phase.
     - `peak_memory_bytes`: tensors alive at the worst moment of a step, weights and optimiser state included.
     """
 
-    step: TrainingStep
+    step: Step
     images: Tensor
     labels: Tensor
     network: dict[str, object]
@@ -49,6 +100,38 @@ class Subject:
     warmup_s: float = 0.0
     peak_memory_bytes: int = 0
     iterations: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of_module(
+        cls,
+        module: nn.Module,
+        loss: Callable[[Tensor, Tensor], Tensor],
+        optimizer: torch.optim.Optimizer,
+        batch: tuple[Tensor, Tensor],
+    ) -> Subject:
+        """Any module as a subject, timed as a trial's network is. Its weights stay put: the rates are set to 0.
+
+        **Arguments:**
+
+        - `loss`: given the module's outputs and the labels, a scalar.
+        - `optimizer`: of the module's parameters.
+        - `batch`: inputs and labels, on the module's device.
+        """
+        for group in optimizer.param_groups:
+            group["lr"] = torch.zeros_like(group["lr"]) if isinstance(group["lr"], Tensor) else 0.0
+        return cls(ModuleStep(module, loss, optimizer), *batch, network={}, threads=torch.get_num_threads())
+
+
+def place_step(model: nn.Module, recipe: Recipe, placement: Mapping[str, Any]) -> TrainingStep:
+    """The training step of a network where and as its placement says (as in `build_subject`)."""
+    return TrainingStep(
+        model,
+        recipe,
+        device=placement["device"],
+        dtype=placement["dtype"],
+        memory_format=placement["memory_format"],
+        backend=placement["backend"],
+    )
 
 
 def build_subject(variant: Variant, recipe: Recipe, placement: Mapping[str, Any]) -> Subject:
@@ -63,14 +146,7 @@ def build_subject(variant: Variant, recipe: Recipe, placement: Mapping[str, Any]
     model = build(variant, seed=0)
     shape = (variant.channels, variant.input_size, variant.input_size)
     network = count(model, shape)
-    step = TrainingStep(
-        model,
-        recipe,
-        device=placement["device"],
-        dtype=placement["dtype"],
-        memory_format=placement["memory_format"],
-        backend=placement["backend"],
-    )
+    step = place_step(model, recipe, placement)
     split = synthesize(
         variant.channels, variant.classes, variant.input_size, images=recipe.batch_size, device=placement["device"]
     ).train
@@ -99,7 +175,7 @@ def warm_up(subject: Subject, phases: list[str], block_s: float) -> None:
         iterations, previous = WARMUP_MIN_STEPS, 0.0
         while True:
             seconds, _ = run_block(subject, phase, iterations)
-            each = max(seconds / iterations, 1e-9)
+            each = max(seconds / iterations, SHORTEST_S)
             elapsed = time.perf_counter() - phase_started
             settled = previous > 0 and abs(each - previous) <= STABLE_SHARE * previous
             if elapsed >= WARMUP_MAX_S or (settled and elapsed >= WARMUP_MIN_S):
@@ -107,7 +183,7 @@ def warm_up(subject: Subject, phases: list[str], block_s: float) -> None:
             previous = each
             if seconds < block_s / 2:
                 iterations = min(iterations * 2, MAX_ITERATIONS)
-        subject.iterations[phase] = max(1, min(round(block_s / each), MAX_ITERATIONS))
+        subject.iterations[phase] = min(count_iterations(block_s, each), MAX_ITERATIONS)
     subject.warmup_s = time.perf_counter() - started
 
 

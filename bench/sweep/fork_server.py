@@ -86,7 +86,7 @@ def _serve(control: socket.socket, wake_read: int, inherited: list[int], childre
 
 def preload() -> None:
     """Imports what the children would otherwise pay for, a second each: building an optimiser imports torch._dynamo."""
-    for name in ("torch._dynamo", "lenet.networks", "lenet.training"):
+    for name in ("torch._dynamo", "bench.measure.learn"):
         importlib.import_module(name)
 
 

@@ -16,11 +16,15 @@ import random
 import resource
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-from bench.measure.child import Emit, classify, describe, die_with_parent
+from bench.measure.child import Emit, bind, classify, describe, die_with_parent
 from lenet.extensions import load_extensions
+
+if TYPE_CHECKING:
+    from bench.measure.blocks import Subject
 
 
 def main() -> int:
@@ -76,69 +80,29 @@ def train(task: dict[str, Any], emit: Emit) -> None:
     """Trains one seed of one trial and emits a `seed` line: the fields of `bench.records.record.SeedResult`, and the
     network.
     """
-    import torch
-
     from bench.experiment.trial import Trial
-    from lenet.data import load
-    from lenet.files import digest
-    from lenet.networks import build, count
-    from lenet.step import TrainingStep
-    from lenet.training import fit
-    from lenet.variant import Form
+    from bench.measure.learn import fail, learn
 
     started = time.perf_counter()
-    message: dict[str, Any] = {"kind": "seed", "seed": task["seed"]}
     try:
         load_extensions(task["extensions"])
         trial = Trial.from_dict(task["trial"])
-        variant, placement = trial.variant, trial.placement
-        if task.get("core") is not None and placement.threads == 1 and hasattr(os, "sched_setaffinity"):
-            os.sched_setaffinity(0, {task["core"]})
-        torch.set_num_threads(placement.threads)
-        torch.set_flush_denormal(True)
-        root = Path(task["data_root"])
-        form = Form.of(trial.recipe, variant.input_size, draw=task["seed"])
-        data = load(trial.recipe.data, root, form=form, device=placement.device)
-        network: dict[str, Any] = {}
-        if variant.is_network:
-            model = build(variant, seed=task["seed"])
-            network = count(model, (variant.channels, variant.input_size, variant.input_size))
-            step = TrainingStep(
-                model,
-                trial.recipe,
-                device=placement.device,
-                dtype=placement.dtype,
-                memory_format=placement.memory_format,
-                backend=placement.backend,
-            )
-            result = fit(step, data, trial.recipe, task["seed"])
-        else:
-            from lenet.baselines import fit_baseline
-
-            result = fit_baseline(variant.architecture, data, task["seed"])
-        message |= {
-            "status": result.status,
-            "cause": result.cause,
-            "reason": result.reason,
-            "history": result.history,
-            "best_epoch": result.best_epoch,
-            "test_accuracy": result.test_accuracy,
-            "test_loss": result.test_loss,
-            "train_s": result.train_s,
-            "evaluate_s": result.evaluate_s,
-            "train_accuracy": result.train_accuracy,
-            "rejection": result.rejection,
-            "network": network,
-            "data_digest": digest(trial.recipe.data, root),
-        }
-        if task.get("weights") and variant.is_network and result.status == "ok":
-            torch.save({name: value.cpu() for name, value in model.state_dict().items()}, task["weights"])
     except Exception as error:
-        message |= {"status": "failed", "cause": classify(error), "reason": describe(error)}
-    message["wall_s"] = time.perf_counter() - started
+        message = fail(task["seed"], error)
+    else:
+        if trial.placement.threads == 1:
+            bind(task.get("core"))
+        message = learn(
+            trial.variant,
+            trial.recipe,
+            dataclasses.asdict(trial.placement),
+            task["seed"],
+            Path(task["data_root"]),
+            weights=Path(task["weights"]) if task.get("weights") else None,
+        )
     unit = 1 if sys.platform == "darwin" else 1024
-    message["peak_memory_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    emit(message)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    emit({"kind": "seed", **message, "wall_s": time.perf_counter() - started, "peak_memory_bytes": peak})
 
 
 def time_trials(task: dict[str, Any], emit: Emit, acknowledgements: TextIO) -> None:
@@ -152,56 +116,71 @@ def time_trials(task: dict[str, Any], emit: Emit, acknowledgements: TextIO) -> N
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler that counts memory prints to the log otherwise
     import torch
 
-    from bench.experiment.trial import Trial
-    from bench.measure.blocks import Subject, build_subject, measure_peak_memory, run_block, warm_up
     from bench.measure.garbage import quiet_collector
 
     torch.set_flush_denormal(True)
-    block_s, phases = task["block_s"], task["phases"]
     order = random.Random(task["order_seed"])
     cursor = os.open(task["cursor"], os.O_WRONLY | os.O_CREAT)
-    subjects: dict[str, Subject] = {}
-    keys = [entry["key"] for entry in task["trials"]]
     load_extensions(task["extensions"])
-    for place in order.sample(range(len(keys)), len(keys)):
-        key = keys[place]
-        os.pwrite(cursor, b"%8d" % place, 0)
+    places = {entry["key"]: place for place, entry in enumerate(task["trials"])}
+
+    def point_at(key: str) -> None:
+        os.pwrite(cursor, b"%8d" % places[key], 0)
+
+    subjects = _build_subjects(task, order, point_at, emit)
+    with quiet_collector():
+        for number in range(task["rounds"] if subjects else 0):
+            emit({"kind": "round", "round": number, "samples": _time_round(subjects, order, point_at)})
+            if acknowledgements.readline().strip() != "go":
+                break
+    emit({"kind": "done"})
+
+
+def _build_subjects(
+    task: dict[str, Any], order: random.Random, point_at: Callable[[str], None], emit: Emit
+) -> dict[str, Subject]:
+    """Every trial built, warmed up and its memory measured, by key and in random order; what fails is emitted."""
+    from bench.experiment.trial import Trial
+    from bench.measure.blocks import build_subject, measure_peak_memory, warm_up
+
+    subjects: dict[str, Subject] = {}
+    for entry in order.sample(task["trials"], len(task["trials"])):
+        key = entry["key"]
+        point_at(key)
         try:
-            trial = Trial.from_dict(task["trials"][place]["trial"])
+            trial = Trial.from_dict(entry["trial"])
             subject = build_subject(trial.variant, trial.recipe, dataclasses.asdict(trial.placement))
-            warm_up(subject, phases, block_s)
+            warm_up(subject, task["phases"], task["block_s"])
             subject.peak_memory_bytes = measure_peak_memory(subject)
         except Exception as error:
             emit({"kind": "failed", "key": key, "cause": classify(error), "reason": describe(error)})
             continue
         subjects[key] = subject
-        emit(
-            {
-                "kind": "trial",
-                "key": key,
-                "network": subject.network,
-                "prepare_s": subject.prepare_s,
-                "warmup_s": subject.warmup_s,
-                "peak_memory_bytes": subject.peak_memory_bytes,
-            }
-        )
-    with quiet_collector():
-        for number in range(task["rounds"] if subjects else 0):
-            samples: dict[str, dict[str, list[float]]] = {key: {} for key in subjects}
-            blocks = [(key, phase) for key, subject in subjects.items() for phase in subject.iterations]
-            order.shuffle(blocks)
-            for key, phase in blocks:
-                subject = subjects[key]
-                os.pwrite(cursor, b"%8d" % keys.index(key), 0)
-                torch.set_num_threads(subject.threads)
-                # One untimed pass brings the trial's own weights and code back into the caches.
-                run_block(subject, phase, 1)
-                seconds, cpu_s = run_block(subject, phase, subject.iterations[phase])
-                samples[key][phase] = [subject.iterations[phase], seconds, cpu_s]
-            emit({"kind": "round", "round": number, "samples": samples})
-            if acknowledgements.readline().strip() != "go":
-                break
-    emit({"kind": "done"})
+        built = {name: getattr(subject, name) for name in ("network", "prepare_s", "warmup_s", "peak_memory_bytes")}
+        emit({"kind": "trial", "key": key, **built})
+    return subjects
+
+
+def _time_round(
+    subjects: dict[str, Subject], order: random.Random, point_at: Callable[[str], None]
+) -> dict[str, dict[str, list[float]]]:
+    """One block a phase of each subject, in random order: `[iterations, seconds, cpu_seconds]` by key and phase."""
+    import torch
+
+    from bench.measure.blocks import run_block
+
+    samples: dict[str, dict[str, list[float]]] = {key: {} for key in subjects}
+    blocks = [(key, phase) for key, subject in subjects.items() for phase in subject.iterations]
+    order.shuffle(blocks)
+    for key, phase in blocks:
+        subject = subjects[key]
+        point_at(key)
+        torch.set_num_threads(subject.threads)
+        # One untimed pass brings the trial's own weights and code back into the caches.
+        run_block(subject, phase, 1)
+        seconds, cpu_s = run_block(subject, phase, subject.iterations[phase])
+        samples[key][phase] = [subject.iterations[phase], seconds, cpu_s]
+    return samples
 
 
 if __name__ == "__main__":

@@ -5,17 +5,14 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
-from ...measure.child import die_with_parent
+from ...measure.calibration import Block, warm_up_block
+from ...measure.child import Emit, die_with_parent
 
 CONTROL = "control"
-WARM_UP_S = 0.05
-Block = Callable[[int], tuple[float, float]]
-Emit = Callable[[dict[str, Any]], None]
 
 
 def open_channel() -> tuple[TextIO, Emit]:
@@ -43,12 +40,6 @@ def leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-def bind(core: int | None) -> None:
-    """Keeps this process on one core, where the system can."""
-    if core is not None and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {core})
-
-
 def obey(command: dict[str, Any], block: Block) -> dict[str, Any]:
     """`warm_up`: runs a while, answers with seconds an iteration. `block`: runs some iterations, timed. `end`: no more
     will be asked of this benchmark.
@@ -56,11 +47,7 @@ def obey(command: dict[str, Any], block: Block) -> dict[str, Any]:
     if command["kind"] == "end":
         return {"kind": "ended"}
     if command["kind"] == "warm_up":
-        started, iterations, each = time.perf_counter(), 1, 0.0
-        while time.perf_counter() - started < WARM_UP_S:
-            each = block(iterations)[0] / iterations
-            iterations = min(2 * iterations, 1_000)
-        return {"kind": "warm", "seconds": each}
+        return {"kind": "warm", "seconds": warm_up_block(block)}
     if command["iterations"] > 1:  # a call as long as a block hardly notices
         block(1)  # brings this process's own weights and code back into the caches; untimed
     seconds, cpu_s = block(command["iterations"])
@@ -74,21 +61,3 @@ def check_origin(tree: Path, packages: Collection[str] = ("lenet",)) -> None:
             file = Path(str(module.__file__)).resolve()
             if not file.is_relative_to(tree.resolve()):
                 raise RuntimeError(f"{name} was imported from {file}, not from {tree.resolve()}")
-
-
-def time_calls(call: Callable[[], object]) -> Block:
-    """A block that is timed as a whole, so that the clock's own cost vanishes in it."""
-
-    def block(iterations: int) -> tuple[float, float]:
-        cpu_started, started = time.process_time(), time.perf_counter()
-        for _ in range(iterations):
-            call()
-        return time.perf_counter() - started, time.process_time() - cpu_started
-
-    return block
-
-
-def describe(error: BaseException) -> str:
-    """An exception in one line."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}"[:300]

@@ -13,6 +13,8 @@ import statistics
 from collections.abc import Callable
 from typing import Any
 
+from ...measure.calibration import count_iterations, warm_up_block
+from ...measure.child import describe
 from ...measure.garbage import quiet_collector
 from . import channel
 from .trial_side import build, make_block
@@ -29,9 +31,9 @@ def main() -> None:
     task = json.loads(commands.readline())
     try:
         block = make_block(build(task["trial"]), task["phase"])
-        channel.obey({"kind": "warm_up"}, block)
+        warm_up_block(block)
         with quiet_collector():
-            iterations = max(1, round(task["block_s"] / (block(10)[0] / 10)))
+            iterations = count_iterations(task["block_s"], block(10)[0] / 10)
             command = {"kind": "block", "iterations": iterations}
 
             def run() -> float:
@@ -41,7 +43,7 @@ def main() -> None:
 
             emit({"kind": "found"} | search(run, math.log1p(task["share"])))
     except Exception as error:
-        emit({"kind": "broken", "reason": channel.describe(error)})
+        emit({"kind": "broken", "reason": describe(error)})
 
 
 def search(run: Callable[[], float], target: float) -> dict[str, Any]:

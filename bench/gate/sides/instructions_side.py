@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ...measure.child import describe
 from . import channel
 
 START = Path(__file__).with_name("start.py")
@@ -44,7 +45,7 @@ def main() -> None:
         try:
             emit(message | count(benchmark, task["iterations"], task["repeats"]))
         except Exception as error:
-            emit(message | {"reason": channel.describe(error)})
+            emit(message | {"reason": describe(error)})
     emit({"kind": "done"})
 
 

@@ -20,6 +20,8 @@ from typing import Any, NoReturn, TextIO
 
 import pytest
 
+from ...measure.calibration import Block, time_calls
+from ...measure.child import Emit, bind, describe
 from ...measure.garbage import quiet_collector
 from . import channel
 
@@ -27,7 +29,6 @@ DISTURBING = ("benchmark", "timeout", "randomly")
 """Plug-ins that may read their options but not act: they would time, order or end the tests themselves."""
 SWITCHES = {"xdist": ["-n0", "--dist=no"], "pytest_cov": ["--no-cov"]}
 """Options that keep a plug-in quiet where it is installed: tests run in this process, and untraced."""
-Block = Callable[[int], tuple[float, float]]
 
 
 def main() -> None:
@@ -65,7 +66,7 @@ def arguments(task: Mapping[str, Any]) -> list[str]:
 class Side:
     """The plug-in: it collects, says what there is, and runs one test after the other when it is told to."""
 
-    def __init__(self, task: Mapping[str, Any], commands: TextIO, emit: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, task: Mapping[str, Any], commands: TextIO, emit: Emit) -> None:
         self._task, self._commands, self._emit = task, commands, emit
         self._errors: dict[str, str] = {}
         self._begin: dict[str, Any] = {}
@@ -99,7 +100,7 @@ class Side:
         except RuntimeError as error:
             self._emit({"kind": "broken", "reason": str(error)})
             return True
-        channel.bind(self._task["core"])
+        bind(self._task["core"])
         absent = {name: self._explain(name) for name in self._task["benchmarks"] if name not in items}
         self._emit({"kind": "ready", "failed": absent})
         control = control_block()
@@ -131,7 +132,7 @@ class Side:
     def pytest_runtest_makereport(self, call: pytest.CallInfo[None]) -> None:
         """Keeps the first thing that went wrong in a test, its set-up or its teardown."""
         if call.excinfo is not None and not self._failure:
-            self._failure = channel.describe(call.excinfo.value)
+            self._failure = describe(call.excinfo.value)
 
     def serve(self, block: Block, cost: Callable[[], float] | None = None) -> None:
         """Obeys until the parent has had enough of this benchmark.
@@ -218,7 +219,7 @@ class BenchmarkFixture:
         self._side.check_origin()
         kwargs = kwargs or {}
         if setup is None and teardown is None:
-            self._side.serve(channel.time_calls(partial(target, *args, **kwargs)))
+            self._side.serve(time_calls(partial(target, *args, **kwargs)))
             return target(*args, **kwargs)
 
         def call() -> tuple[float, float, Any]:
@@ -264,8 +265,7 @@ def control_block() -> Block:
         for number in sorted(numbers):
             total += number
 
-    block: Block = channel.time_calls(work)
-    return block
+    return time_calls(work)
 
 
 def seed_generators(seed: str) -> None:

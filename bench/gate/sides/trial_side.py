@@ -12,18 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-from .channel import (
-    CONTROL,
-    Block,
-    Emit,
-    bind,
-    check_origin,
-    describe,
-    leave,
-    obey,
-    open_channel,
-    time_calls,
-)
+from ...measure.calibration import Block, time_calls
+from ...measure.child import Emit, bind, describe
+from .channel import CONTROL, check_origin, leave, obey, open_channel
 
 
 def main() -> None:
@@ -110,21 +101,17 @@ def control_block() -> Block:
 
 
 def train(entry: dict[str, Any], data_root: Path) -> dict[str, Any]:
-    """Test accuracy of one seed of one trial, trained by the judged tree."""
-    from lenet.data import load
-    from lenet.networks import build
-    from lenet.step import TrainingStep
-    from lenet.training import fit
-    from lenet.variant import Form, Recipe, Variant
+    """Test accuracy of one seed of one trial, trained by the judged tree as a sweep would train it."""
+    from lenet.variant import Recipe, Variant
 
-    message = {"kind": "trained", "name": entry["name"], "seed": entry["seed"], "accuracy": None, "reason": ""}
+    from ...measure.learn import fail, learn
+
+    trial, seed = entry["trial"], entry["seed"]
     try:
-        variant, recipe = Variant(**entry["trial"]["variant"]), Recipe(**entry["trial"]["recipe"])
-        form = Form.of(recipe, variant.input_size, draw=entry["seed"])
-        data = load(recipe.data, data_root, form=form)
-        step = TrainingStep(build(variant, seed=entry["seed"]), recipe)
-        result = fit(step, data, recipe, entry["seed"])
-        message |= {"accuracy": result.test_accuracy, "reason": result.reason}
+        variant, recipe = Variant(**trial["variant"]), Recipe(**trial["recipe"])
     except Exception as error:
-        message["reason"] = describe(error)
-    return message
+        result = fail(seed, error)
+    else:
+        result = learn(variant, recipe, trial["placement"], seed, data_root)
+    answer = {"accuracy": result["test_accuracy"], "reason": result["reason"]}
+    return {"kind": "trained", "name": entry["name"], "seed": seed, **answer}
