@@ -46,7 +46,7 @@ HOMES = {
     "mlflow": {"bench/tracking"},
     "pandas": {"bench/analysis", "bench/compare", "bench/report"},
     "scipy": {"bench/statistics"},
-    "pydantic": {"bench/experiment", "bench/gate/gate.py"},
+    "pydantic": {"bench/experiment", "bench/gate/stored.py"},
     "pytest": {"bench/gate/sides/pytest_side.py"},
     "typer": {"bench/cli"},
     "rich": {"bench/cli", "bench/report"},

@@ -31,8 +31,8 @@ from bench.verdicts.files import STANDARD_OUTPUT, check_files, write_file
 
 if TYPE_CHECKING:
     from bench.cli.terminal import TerminalWatcher
-    from bench.gate.gate import Gate
     from bench.gate.plan import Request
+    from bench.gate.stored import Gate
 
 
 gate_app = typer.Typer(invoke_without_command=True, add_completion=False, rich_markup_mode=None)
@@ -155,7 +155,7 @@ def analyse(
     pytest_benchmark: PytestBenchmarkFile = None,
 ) -> None:
     """Judges stored pairs again: the same file gives the same verdict."""
-    from bench.gate.gate import read_gate
+    from bench.gate.stored import read_gate
 
     files = verdict_files(json_, markdown, junit, github_action_benchmark, bencher, pytest_benchmark)
     check_files(files)

@@ -23,8 +23,9 @@ from typing import Any
 import numpy as np
 
 from bench.gate.accuracy import WORSE, Trained, judge_accuracies
-from bench.gate.pairs import CONTROL, Benchmark, Pair
+from bench.gate.pairs import Benchmark, Pair
 from bench.gate.settings import FIRST_LOOK, SECOND_LOOK, TIMING_SHARE, Settings, check_settings
+from bench.gate.sides.channel import CONTROL
 from bench.statistics.intervals import Array
 from bench.statistics.paired import hodges_lehmann, minimum_detectable_effect, sign_flip_max_t, spread, upper_bound
 from bench.text.numbers import format_change
@@ -200,8 +201,14 @@ def decide(
     base: Sequence[str],
     head: Sequence[str],
     trained: Trained,
+    interrupted: bool = False,
 ) -> Decision:
-    """Everything together. The same pairs give the same decision, whenever it is made."""
+    """Everything together. The same pairs give the same decision, whenever it is made.
+
+    **Arguments:**
+
+    - `interrupted`: the gate ended before it had measured what it needs: it can fail, and it cannot pass.
+    """
     names = [name for name in head if name in base]
     unavailable = judge_availability(settings, pairs, base, head)
     known = {verdict.name for verdict in unavailable}
@@ -213,20 +220,29 @@ def decide(
     severities = {**SEVERITIES, MISSING: FAILURE, SLOWER: NOT_JUDGED if tilted else FAILURE}
     verdicts = grade(in_order([*unavailable, *times, *unmeasured]), severities)
     accuracies = judge_accuracies(settings, trained)
+    if interrupted:  # seeds that were not trained are those that could have shown it
+        accuracies = [
+            {**one, "verdict": UNKNOWN, "note": "interrupted before its last seed"} if one["verdict"] == SAME else one
+            for one in accuracies
+        ]
     accuracies = [{**one, "severity": ACCURACY_SEVERITIES[one["verdict"]]} for one in accuracies]
     outcome, why = _outcome(settings, verdicts, accuracies, tilted)
+    if interrupted:
+        said = f"the gate was interrupted after {count_of(len(pairs), 'pair')}"
+        outcome, why = (REGRESSION, f"{why}; {said}") if outcome == REGRESSION else (NO_VERDICT, said)
     return Decision(outcome, why, verdicts, accuracies, detectable_slowdowns(settings, pairs, names), control)
 
 
 def judge_control(settings: Settings, pairs: Sequence[Pair]) -> tuple[tuple[float, float, float], bool]:
     """The control's ratio with its interval, and whether the machine favoured a side: two-sided, at alpha, and by more
-    than what routes a benchmark; in the stages that can fail, if there are any.
+    than what routes a benchmark; in the stages that can fail, if there are any. Where benchmarks were measured and the
+    control was not, nobody knows.
     """
     deciding = _of(pairs, "confirm", "extend") or _of(pairs, "screen")
     d = differences(deciding, [CONTROL])
     d = d[~np.isnan(d).any(axis=1)]
     if not len(d):
-        return (math.nan, math.nan, math.nan), True
+        return (math.nan, math.nan, math.nan), any(pair.blocks for pair in pairs)
     shift = hodges_lehmann(d[:, 0])
     p = 2 * min(float(sign_flip_max_t(d)[0]), float(sign_flip_max_t(-d)[0]))
     tilted = p <= settings.alpha and abs(shift.value) > math.log1p(settings.routing)
@@ -244,10 +260,20 @@ def _outcome(
         return NO_VERDICT, "the control, which no revision changes, differs between the sides: the machine is not quiet"
     compared = sum(bool(one.base_s) for one in verdicts)
     if not compared:
+        if new := sum(one.verdict == NEW for one in verdicts):
+            return (
+                NO_VERDICT,
+                f"nothing could be compared: {count_of(new, 'benchmark')} {'is' if new == 1 else 'are'} new",
+            )
         return NO_VERDICT, "nothing could be compared"
     if unknown := [f"{one.name} {one.verdict}" for one in verdicts if one.verdict == UNKNOWN]:
         return (NO_VERDICT if settings.strict else PASS), f"{len(unknown)} inconclusive: {'; '.join(unknown)}"
     return PASS, f"{compared} compared, none slower"
+
+
+def count_of(number: int, what: str) -> str:
+    """`1 pair`, `2 pairs`."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def detectable_slowdowns(settings: Settings, pairs: Sequence[Pair], names: Sequence[str]) -> tuple[float, float]:

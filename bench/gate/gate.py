@@ -1,8 +1,7 @@
-"""One gate: two revisions go in; pairs are measured, journalled and judged; a folder and a decision come out.
+"""Runs one gate: lays out two revisions, measures pairs of them, and keeps everything in a folder.
 
-Everything measured is in `pairs.jsonl` before the next pair begins, and the whole gate, settings and raw blocks, in
-`gate.json`, from which `analyse` makes the same decision again. The rules are in `bench.gate.decision`, the clock in a
-worker.
+What is measured follows from `bench.gate.plan`, when it is enough from `bench.gate.decision`, and how it is kept from
+`bench.gate.stored`. The clock is in the judged processes.
 """
 
 from __future__ import annotations
@@ -10,127 +9,29 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
-import json
 import random
+import shlex
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
-
-from pydantic import Field, TypeAdapter, ValidationError
+from typing import Any
 
 from bench.errors import BusyError, GateError, LaunchError
 from bench.gate.accuracy import run_trainings
-from bench.gate.decision import Decision, decide, run_gate
+from bench.gate.decision import run_gate
 from bench.gate.instructions import check_valgrind, choose, count_instructions
-from bench.gate.pairs import Benchmark, Pair, PairSource, Suite, TrialSuite
-from bench.gate.plan import Request, list_trainings, plan
-from bench.gate.settings import Settings, check_seeds, check_value, read_settings
-from bench.gate.suites import PytestSuite
-from bench.gate.trees import Trees, open_trees
+from bench.gate.pairs import Benchmark, Pair, PairSource
+from bench.gate.plan import Plan, Request, make_plan
+from bench.gate.stored import Gate, Store
+from bench.gate.suites import train_both
+from bench.gate.trees import Trees, find_sides, open_trees
 from bench.machine import fingerprint as machine
 from bench.machine.locks import machine_lock
-from bench.records.journal import Journal, write_json
 from bench.watcher import Watcher
 
-SCHEMA = 1
-ABOUT = {"base", "head", "dirty", "machine", "started_s", "seconds", "notes", "seed", "benchmarks"}
+Train = Callable[[list[dict[str, Any]]], dict[str, list[dict[str, Any]]]]
 STRIKES = 2  # deaths of one side at one benchmark, in fresh processes, after which it counts as failing there
-
-
-@dataclass(frozen=True)
-class Gate:
-    """A gate that ran, or was read from its file.
-
-    **Arguments:**
-
-    - `settings`, `pairs`, `trained`: what `bench.gate.decision.decide` needs, and `base_names`, `head_names`.
-    - `about`: what was compared: `base`, `head` (commits), `dirty`, `machine`, `started_s`, `seconds`, `notes`,
-      `seed`, `benchmarks`, `pytest`, `instructions`.
-    """
-
-    settings: Settings
-    base_names: list[str]
-    head_names: list[str]
-    pairs: list[Pair]
-    trained: dict[str, list[dict[str, Any]]]
-    about: dict[str, Any]
-
-    def decide(self) -> Decision:
-        """The same pairs give the same decision."""
-        return decide(self.settings, self.pairs, self.base_names, self.head_names, self.trained)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return {"schema": SCHEMA, **dataclasses.asdict(self)}
-
-
-def read_gate(path: Path) -> Gate:
-    """A gate from its `gate.json`, or from the folder that holds it. Raises `GateError`."""
-    file = path / "gate.json" if path.is_dir() else path
-    try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-        if values.pop("schema") != SCHEMA:
-            raise GateError(f"{file}: of another version of the gate; this one reads schema {SCHEMA}")
-        settings, pairs = Settings(**values.pop("settings")), [Pair(**pair) for pair in values.pop("pairs")]
-        values.pop("decision", None)  # made anew
-        if missing := ABOUT - values["about"].keys():
-            raise GateError(f"{file}: not a gate's file (about: without {', '.join(sorted(missing))})")
-        gate = Gate(settings=settings, pairs=pairs, **values)
-        _check(gate)
-        return gate
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise GateError(f"{file}: not a gate's file ({where}: {first['msg']})") from error
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise GateError(f"{file}: not a gate's file ({' '.join(str(error).split())})") from error
-
-
-@dataclass(frozen=True)
-class _Training:
-    name: str
-    seed: int
-    accuracy: Annotated[float, Field(ge=0, le=1)] | None
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class _About:
-    base: str
-    head: str
-    dirty: bool
-    machine: dict[str, Any]
-    started_s: Annotated[float, Field(ge=0, lt=1e11)]
-    seconds: Annotated[float, Field(ge=0, lt=1e11)]
-    notes: list[str]
-    benchmarks: list[Benchmark]
-    pytest: str = ""
-    instructions: list[dict[str, Any]] = field(default_factory=list)
-
-
-def _check(gate: Gate) -> None:
-    """Raises a `ValueError` for a gate whose values could not have been measured: a damaged file fails here, in one
-    line, instead of somewhere in the decision.
-    """
-    plain = dataclasses.asdict(gate)
-    for name, value in plain["settings"].items():
-        if name != "accepted":
-            check_value(name, value)
-    for kind, values in (
-        (Settings, plain["settings"]), (list[Pair], plain["pairs"]), (list[str], gate.base_names),
-        (list[str], gate.head_names), (dict[str, list[_Training]], gate.trained), (_About, gate.about),
-    ):  # fmt: skip
-        TypeAdapter(kind).validate_python(values)
-    for pair in gate.pairs:
-        if pair.failed.keys() != {"base", "head"}:
-            raise ValueError("a pair's failures are of base and head")
-        for name, blocks in pair.blocks.items():
-            if not (1 <= pair.iterations[name] < 1e15) or any(
-                len(block) < 2 or not all(1e-15 < seconds < 1e9 for seconds in block[:2]) for block in blocks
-            ):
-                raise ValueError(f"pair {pair.number}: {name}: not times of both sides, in seconds")
 
 
 def execute(request: Request, watcher: Watcher) -> tuple[Path, Gate]:
@@ -148,6 +49,7 @@ def open_gate(request: Request, watcher: Watcher) -> Iterator[Trees]:
         check_valgrind()
         if request.pytest:
             raise GateError("--instructions counts those of trials; it does not go with --pytest")
+    find_sides(request.start, request.base, request.head)  # before it waits for its turn
     try:
         with (
             machine_lock(watcher.say, wait=request.wait),
@@ -168,65 +70,75 @@ def open_gate(request: Request, watcher: Watcher) -> Iterator[Trees]:
 
 def compare_trees(trees: Trees, request: Request, watcher: Watcher) -> tuple[Path, Gate]:
     """As `execute`, of trees that are open already."""
-    started, seed = time.time(), random.SystemRandom().randrange(2**32)
-    settings, notes = read_settings(trees.path("head"), request.changes)
-    if trees.commits["base"] == trees.commits["head"] and not trees.dirty:
-        notes.append("base and head are the same commit: whatever is found is noise")
-    suite: Suite = TrialSuite()
-    trainings: list[dict[str, Any]] = []
-    if request.pytest:
-        suite = tests = PytestSuite(request.pytest)
-        benchmarks, base_names = tests.plan(trees, request.only, notes)
-    else:
-        experiment, benchmarks, base_names = plan(trees, request, notes)
-        trainings = list_trainings(experiment, {one.name for one in benchmarks})
-        if trainings:
-            check_seeds(settings, len(experiment.seeds), len({one["name"] for one in trainings}))
-    folder = make_folder(request.results, started)
-    logs = folder / "logs"
+    started_s, seed = time.time(), random.SystemRandom().randrange(2**32)
+    plan = make_plan(trees, request)
+    folder = make_folder(request.results, started_s)
+    logs, store = folder / "logs", Store(folder)
     logs.mkdir()
-    source = PairSource(
-        trees,
-        logs,
-        alternations=settings.alternations,
-        block_s=settings.block_ms / 1e3,
-        limit_s=settings.limit_s,
-        draw=random.Random(seed),
-        suite=suite,
-    )
-    recorder = _Recorder(source, Journal(folder / "pairs.jsonl"), watcher)
-    pairs = run_gate(settings, [one for one in benchmarks if one.name in base_names], recorder.measure)
-    trained = {}
-    broken = {name for pair in pairs for names in pair.failed.values() for name in names}
-    working = {one.name for one in benchmarks} - broken
-    trainings = [one for one in trainings if one["name"] in {name.rpartition("/")[0] for name in working}]
-    if trainings:
-        watcher.stage("accuracy", 1)
-        trained = run_trainings(settings, trainings, lambda some: source.train(some, request.data_root))
-        watcher.advance(f"{len(trained['base'])} trainings on either side")
-    counted = []
-    if request.instructions:
-        watcher.stage("counting", 1)
-        counted = count_instructions(trees, choose([one for one in benchmarks if one.name in working]), logs)
-        watcher.advance("instructions on either side")
     about = {
         "base": trees.commits["base"],
         "head": trees.commits["head"],
         "dirty": trees.dirty,
         "machine": machine.fingerprint(),
-        "started_s": started,
-        "seconds": time.time() - started,
-        "notes": notes,
+        "started_s": started_s,
+        "seconds": 0.0,
+        "notes": plan.notes,
         "seed": seed,
-        "benchmarks": [dataclasses.asdict(one) for one in benchmarks],
+        "benchmarks": [dataclasses.asdict(one) for one in plan.benchmarks],
         "pytest": request.pytest,
-        "instructions": counted,
+        "instructions": [],
     }
-    gate = Gate(settings, base_names, [one.name for one in benchmarks], pairs, trained, about)
-    write_json(folder / "gate.json", gate.to_dict())
+    gate = Gate(plan.settings, plan.base_names, [one.name for one in plan.benchmarks], [], {}, about)
+    store.begin(gate)
+    try:
+        source = PairSource(trees, logs, plan.suite, plan.settings, random.Random(seed))
+        pairs = run_gate(plan.settings, plan.compared, Recorder(source, store, watcher).measure)
+        working = find_working(plan.benchmarks, pairs)
+        trained = train_trials(plan, working, store, watcher, partial(train_both, trees, logs, request.data_root))
+        if request.instructions:
+            watcher.stage("counting", 1)
+            about["instructions"] = count_instructions(trees, choose(working), logs)
+            watcher.advance("instructions on either side")
+    except KeyboardInterrupt:
+        watcher.say(f"what was measured until here: lenet-bench gate analyse {shlex.quote(str(folder))}")
+        raise
+    about["seconds"] = time.time() - started_s
+    gate = dataclasses.replace(gate, pairs=pairs, trained=trained)
+    store.end(gate)
     with contextlib.suppress(OSError):
         logs.rmdir()  # stays if a process had something to say
     return folder, gate
+
+
+def find_working(benchmarks: Sequence[Benchmark], pairs: Sequence[Pair]) -> list[Benchmark]:
+    """The benchmarks that failed in no pair, on either side."""
+    broken = {name for pair in pairs for names in pair.failed.values() for name in names}
+    return [one for one in benchmarks if one.name not in broken]
+
+
+def train_trials(
+    plan: Plan, working: Sequence[Benchmark], store: Store, watcher: Watcher, train: Train
+) -> dict[str, list[dict[str, Any]]]:
+    """Trains what a verdict on each trial needs, but for trials none of whose benchmarks works; writes it down."""
+    broken = {trial_of(one) for one in plan.benchmarks} - {trial_of(one) for one in working}
+    trainings = [one for one in plan.trainings if one["name"] not in broken]
+    if not trainings:
+        return {}
+
+    def train_and_write(some: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+        trained = train(some)
+        store.append_trained(trained)
+        return trained
+
+    watcher.stage("accuracy", 1)
+    trained = run_trainings(plan.settings, trainings, train_and_write)
+    watcher.advance(f"{len(trained['base'])} trainings on either side")
+    return trained
+
+
+def trial_of(benchmark: Benchmark) -> str:
+    """The name of the trial that a benchmark times a phase of."""
+    return benchmark.name.rpartition("/")[0]
 
 
 def make_folder(results: Path, started_s: float) -> Path:
@@ -241,15 +153,16 @@ def make_folder(results: Path, started_s: float) -> Path:
     return folder
 
 
-class _Recorder:
+class Recorder:
     """Measures pairs until there are as many as asked for, writing each down; gives up on what keeps killing a side."""
 
-    def __init__(self, source: PairSource, journal: Journal, watcher: Watcher) -> None:
-        self._source, self._journal, self._watcher = source, journal, watcher
+    def __init__(self, source: PairSource, store: Store, watcher: Watcher) -> None:
+        self._source, self._store, self._watcher = source, store, watcher
         self._strikes: dict[tuple[str, str], int] = {}
         self._number = 0
 
     def measure(self, stage: str, count: int, benchmarks: Sequence[Benchmark]) -> list[Pair]:
+        """As `bench.gate.decision.Measure`: pairs in which a side died are there too, and do not count."""
         self._watcher.stage(stage, count)
         left, pairs, whole = list(benchmarks), [], 0
         while left and whole < count:
@@ -264,7 +177,7 @@ class _Recorder:
                         raise LaunchError(f"the {side} side died while starting, more than once: {reason}")
                     pair.failed[side][name] = reason
             whole += not pair.died
-            self._journal.append(dataclasses.asdict(pair))
+            self._store.append_pair(pair)
             pairs.append(pair)
             broken = {name for names in pair.failed.values() for name in names}
             left = [one for one in left if one.name not in broken]

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.gate.decision import PASS, REGRESSION, Decision
-from bench.gate.gate import Gate
 from bench.gate.instructions import describe_instructions
+from bench.gate.stored import Gate
 from bench.text.json_text import strict_json
 from bench.text.numbers import format_change, format_minutes
 from bench.verdicts.files import write_file, write_files
@@ -71,7 +71,10 @@ def _next(gate: Gate, decision: Decision) -> list[str]:
     if decision.outcome == PASS:
         return []
     if decision.outcome != REGRESSION:
-        return ["no verdict is no pass: run it again, on a machine that does nothing else"]
+        again = "no verdict is no pass: run it again"
+        if gate.about.get("interrupted"):
+            return [again]
+        return [f"{again}, on a machine that does nothing else"] if gate.pairs else []
     slower = [one.name for one in decision.verdicts if one.verdict == SLOWER]
     if not slower:
         return []

@@ -1,4 +1,4 @@
-"""The pair protocol: two fresh processes, one a side, alive together and busy in turn.
+"""Measures pairs: two fresh processes, one a side, alive together and busy in turn.
 
 Two trees and a list of benchmarks go in; raw blocks of both sides come out, pair by pair. What they mean is decided by
 `bench.gate.decision`. The parent sleeps on a pipe while a block runs.
@@ -8,7 +8,7 @@ Two trees and a list of benchmarks go in; raw blocks of both sides come out, pai
         start both; each builds its benchmarks and is bound to the same core
         for each benchmark: warm both up, then `alternations` times: a block of either side, in coin-flipped order
 
-What the sides run, and how they are started, is a `Suite`: trials here, tests in `bench.gate.suites`.
+What the sides run is a `Suite`: trials or tests (`bench.gate.suites`).
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bench.errors import LaunchError
+from bench.gate.settings import Settings
+from bench.gate.sides.channel import CONTROL
 from bench.gate.trees import SIDES, Trees
 from bench.machine.environment import worker_environment
 from bench.machine.processes import START_LIMIT_S, WorkerProcess
+from bench.measure.calibration import count_iterations
 
-CONTROL = "control"
 FEWEST_ALTERNATIONS = 5  # of a benchmark that takes longer than a block should
 START = Path(__file__).parent / "sides" / "start.py"
-SIDE = "trial_side"
 
 
 @dataclass(frozen=True)
@@ -53,24 +54,6 @@ class Suite(Protocol):
 
     def order(self, names: Sequence[str], draw: random.Random) -> list[str]:
         """The order in which both sides run the benchmarks and the control."""
-
-
-class TrialSuite:
-    """Phases of trials, in a new random order each pair."""
-
-    module = SIDE
-    begin_limit_s = 0.0  # nothing beyond what any block may take
-
-    def describe(self, link: Path, benchmarks: Iterable[Benchmark]) -> dict[str, Any]:
-        """One thread, and each benchmark whole."""
-        return {
-            "threads": 1,
-            "benchmarks": [{"name": b.name, "phase": b.phase, "trial": b.trial} for b in benchmarks],
-        }
-
-    def order(self, names: Sequence[str], draw: random.Random) -> list[str]:
-        """Any: they are all built before the first is run."""
-        return draw.sample([CONTROL, *names], len(names) + 1)
 
 
 @dataclass(frozen=True)
@@ -104,27 +87,15 @@ class PairSource:
 
     **Arguments:**
 
-    - `trees`: both sides. `logs`: a folder for the processes' standard error.
-    - `alternations`: blocks of either side, a benchmark and pair. `block_s`: what a block is calibrated to last.
-    - `limit_s`: a side that is silent for so long in a block, or while building a benchmark, hangs.
-    - `draw`: the source of every coin flip. `suite`: what is run.
+    - `trees`: both sides. `logs`: a folder for the processes' standard error. `suite`: what is run.
+    - `settings`: its `alternations`, `block_ms` and `limit_s` count here.
+    - `draw`: the source of every coin flip.
     - `iterations`: how often a block runs each benchmark: counted on base when first seen, then the same for both
       sides and all pairs. What takes longer than a block should runs once a block, and in fewer blocks.
     """
 
-    def __init__(
-        self,
-        trees: Trees,
-        logs: Path,
-        *,
-        alternations: int,
-        block_s: float,
-        limit_s: float,
-        draw: random.Random,
-        suite: Suite | None = None,
-    ) -> None:
-        self._trees, self._logs, self._alternations, self._block_s = trees, logs, alternations, block_s
-        self._limit_s, self._draw, self._suite = limit_s, draw, suite or TrialSuite()
+    def __init__(self, trees: Trees, logs: Path, suite: Suite, settings: Settings, draw: random.Random) -> None:
+        self._trees, self._logs, self._suite, self._settings, self._draw = trees, logs, suite, settings, draw
         self.iterations: dict[str, int] = {}
         self._shortened: dict[str, int] = {}
         cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
@@ -158,7 +129,7 @@ class PairSource:
         """Until a side has built its benchmarks, or died of one."""
         building, limit_s = "", START_LIMIT_S
         while (message := process.receive(limit_s)) is not None and message["kind"] == "building":
-            building, limit_s = message["benchmark"], self._limit_s
+            building, limit_s = message["benchmark"], self._settings.limit_s
         if message is None:
             pair.died.append([side, building, *explain(process)])
         elif message["kind"] == "broken":
@@ -195,18 +166,19 @@ class PairSource:
         self, pair: Pair, name: str, following: str | None, sides: dict[str, WorkerProcess]
     ) -> list[list[float]]:
         begin = {"kind": "warm_up", "benchmark": name, "following": following}
-        warm = self._ask(pair, name, sides, begin, max(self._limit_s, self._suite.begin_limit_s))
+        warm = self._ask(pair, name, sides, begin, max(self._settings.limit_s, self._suite.begin_limit_s))
         if len(warm) < len(SIDES):
             return []
         if name not in self.iterations:
-            share = self._block_s / max(warm["base"]["seconds"], 1e-9)
-            self.iterations[name] = max(1, round(share))
-            if share < 1:
-                self._shortened[name] = max(FEWEST_ALTERNATIONS, round(self._alternations * share))
+            block_s, each_s = self._settings.block_ms / 1e3, warm["base"]["seconds"]
+            self.iterations[name] = count_iterations(block_s, each_s)
+            if each_s > block_s:
+                shortened = round(self._settings.alternations * block_s / each_s)
+                self._shortened[name] = max(FEWEST_ALTERNATIONS, shortened)
         command = {"kind": "block", "benchmark": name, "iterations": self.iterations[name]}
         blocks = []
-        for _ in range(min(self._alternations, self._shortened.get(name, self._alternations))):
-            done = self._ask(pair, name, sides, command, self._limit_s)
+        for _ in range(min(self._settings.alternations, self._shortened.get(name, self._settings.alternations))):
+            done = self._ask(pair, name, sides, command, self._settings.limit_s)
             if len(done) < len(SIDES):
                 return []
             both = (done["base"], done["head"])
@@ -229,32 +201,6 @@ class PairSource:
             else:
                 answers[side] = answer
         return answers
-
-    def train(self, trainings: list[dict[str, Any]], data_root: Path) -> dict[str, list[dict[str, Any]]]:
-        """Trains the same trials and seeds on both sides, at the same time. Raises `LaunchError` if a side dies."""
-        with contextlib.ExitStack() as stack:
-            sides = {}
-            for side in SIDES:
-                task = {
-                    "kind": "train",
-                    "tree": str(self._trees.path(side)),
-                    "threads": 1,
-                    "data_root": str(data_root),
-                    "trainings": trainings,
-                }
-                environment = side_environment(self._trees.link(side, "base"), 0)
-                command = side_command(self._trees, side, SIDE)
-                process = WorkerProcess(task, environment, self._logs / f"train-{side}.log", command)
-                sides[side] = stack.enter_context(process)
-            trained: dict[str, list[dict[str, Any]]] = {side: [] for side in SIDES}
-            for side, process in sides.items():
-                for message in process.messages(START_LIMIT_S):
-                    if message["kind"] == "broken":
-                        raise LaunchError(f"the {side} side cannot be run: {message['reason']}")
-                    trained[side].append(message)
-                if process.failure:
-                    raise LaunchError(f"the {side} side died while training: {process.failure[1]}")
-        return trained
 
 
 def side_command(trees: Trees, side: str, module: str) -> list[str]:

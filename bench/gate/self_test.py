@@ -13,10 +13,11 @@ from pathlib import Path
 
 from bench.errors import GateError
 from bench.gate.decision import PASS, REGRESSION, differences
-from bench.gate.gate import Gate, compare_trees, open_gate
+from bench.gate.gate import compare_trees, open_gate
 from bench.gate.injection import KINDS, PHASES, add_comment, slow_down
 from bench.gate.pairs import Benchmark
 from bench.gate.plan import Request
+from bench.gate.stored import Gate
 from bench.statistics.paired import spread
 from bench.verdicts.verdict import SLOWER
 from bench.watcher import Watcher

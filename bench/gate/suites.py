@@ -1,11 +1,12 @@
-"""A suite written for pytest-benchmark, as the gate sees it: which tests either side has, and how a pair runs them.
+"""What a gate can run on both sides: phases of trials, or the tests of a suite written for pytest-benchmark.
 
-Two trees and a path go in, benchmarks come out. It imports no pytest: what runs the tests is `sides/pytest_side.py`, in
-another process, started by path.
+A `Suite` of `bench.gate.pairs` says which module of `sides/` runs in the judged process, what it is told, and in which
+order. No torch and no pytest is imported here: both are the judged process's.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import random
 import re
@@ -13,13 +14,34 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.errors import GateError
-from bench.gate.pairs import CONTROL, Benchmark, side_command, side_environment
+from bench.errors import GateError, LaunchError
+from bench.gate.pairs import Benchmark, side_command, side_environment
 from bench.gate.settings import fits
+from bench.gate.sides.channel import CONTROL
 from bench.gate.trees import SIDES, Trees
 from bench.machine.logs import read_tail
 from bench.machine.processes import START_LIMIT_S, WorkerProcess
 from lenet.variant import nearest
+
+TRIAL_SIDE = "trial_side"
+
+
+class TrialSuite:
+    """Phases of trials, in a new random order each pair."""
+
+    module = TRIAL_SIDE
+    begin_limit_s = 0.0  # nothing beyond what any block may take
+
+    def describe(self, link: Path, benchmarks: Iterable[Benchmark]) -> dict[str, Any]:
+        """One thread, and each benchmark whole."""
+        return {
+            "threads": 1,
+            "benchmarks": [{"name": b.name, "phase": b.phase, "trial": b.trial} for b in benchmarks],
+        }
+
+    def order(self, names: Sequence[str], draw: random.Random) -> list[str]:
+        """Any: they are all built before the first is run."""
+        return draw.sample([CONTROL, *names], len(names) + 1)
 
 
 class PytestSuite:
@@ -97,3 +119,33 @@ def _find_error(log: str) -> str:
 def _lies_in(name: str, place: str) -> bool:
     """Whether a test's name lies in a folder, file or class that pytest names so."""
     return name.startswith((f"{place}::", f"{place}/"))
+
+
+def train_both(
+    trees: Trees, logs: Path, data_root: Path, trainings: list[dict[str, Any]]
+) -> dict[str, list[dict[str, Any]]]:
+    """Trains the same trials and seeds on both sides, at the same time. Raises `LaunchError` if a side dies.
+
+    **Arguments:**
+
+    - `trainings`: `name`, `seed` and `trial` (as of `Trial.to_dict()`) of each.
+
+    **Returns:** by side, what `sides/trial_side.py` says of each: `name`, `seed`, `accuracy`, `reason`.
+    """
+    task = {"kind": "train", "threads": 1, "data_root": str(data_root), "trainings": trainings}
+    with contextlib.ExitStack() as stack:
+        sides = {}
+        for side in SIDES:
+            environment = side_environment(trees.link(side, "base"), 0)
+            command, log = side_command(trees, side, TRIAL_SIDE), logs / f"train-{side}.log"
+            process = WorkerProcess({**task, "tree": str(trees.path(side))}, environment, log, command)
+            sides[side] = stack.enter_context(process)
+        trained: dict[str, list[dict[str, Any]]] = {side: [] for side in SIDES}
+        for side, process in sides.items():
+            for message in process.messages(START_LIMIT_S):
+                if message["kind"] == "broken":
+                    raise LaunchError(f"the {side} side cannot be run: {message['reason']}")
+                trained[side].append(message)
+            if process.failure:
+                raise LaunchError(f"the {side} side died while training: {process.failure[1]}")
+    return trained

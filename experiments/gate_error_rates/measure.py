@@ -32,9 +32,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.experiment.file import read_experiment
-from bench.gate.gate import Gate, read_gate
 from bench.gate.injection import FILE, KINDS, PHASES, add_comment, slow_down
 from bench.gate.plan import list_benchmarks
+from bench.gate.stored import Gate, read_gate
 from bench.gate.trees import git, open_trees
 from bench.records.journal import Journal
 

@@ -21,8 +21,9 @@ from typing import Any
 from measure import RESULTS
 
 from bench.gate.decision import NO_VERDICT, REGRESSION, decide, differences, run_gate
-from bench.gate.pairs import CONTROL, Benchmark, Pair
+from bench.gate.pairs import Benchmark, Pair
 from bench.gate.settings import Settings
+from bench.gate.sides.channel import CONTROL
 from bench.verdicts.verdict import SLOWER
 
 SIZES = (0.0, 0.01, 0.02, 0.03, 0.05, 0.1)

@@ -4,7 +4,10 @@ import math
 
 import numpy as np
 
-from bench.gate.pairs import CONTROL, Benchmark, Pair
+from bench.gate.decision import decide, run_gate
+from bench.gate.pairs import Benchmark, Pair
+from bench.gate.settings import Settings
+from bench.gate.sides.channel import CONTROL
 
 TRIALS = ("relu_16", "relu_64", "tanh_16", "tanh_64")
 NAMES = [f"{trial}/{phase}" for trial in TRIALS for phase in ("forward", "backward", "step")]
@@ -73,3 +76,24 @@ def drifting(spread, flip=True):
 
 
 NOISES = {"normal": normal, "heavy_tailed": heavy_tailed, "bimodal": bimodal, "drifting": drifting}
+
+
+def decide_scripted(measure, settings=None, base=NAMES, head=NAMES, trained=None):
+    """A whole gate of scripted pairs, and its decision."""
+    settings = settings or Settings()
+    pairs = run_gate(settings, [one for one in BENCHMARKS if one.name in base and one.name in head], measure)
+    return decide(settings, pairs, base, head, trained or {})
+
+
+def made_training(name, seed, accuracy, reason=""):
+    """What a side says of one seed."""
+    return {"name": name, "seed": seed, "accuracy": accuracy, "reason": reason}
+
+
+def made_trainings(drops, seeds=12, name="one", random=None):
+    """Both sides' trainings: head's accuracy is lower by each of `drops`."""
+    random = random or np.random.default_rng(0)
+    base = [0.97 + 0.005 * random.standard_normal() for _ in range(seeds)]
+    head = [score - drop for score, drop in zip(base, drops, strict=True)]
+    return {side: [made_training(name, seed, score) for seed, score in enumerate(scores)]
+            for side, scores in (("base", base), ("head", head))}  # fmt: skip

@@ -138,7 +138,7 @@ def test_what_the_removal_itself_leaves_is_removed_at_the_end(repository, scratc
     script = f"""
 import shutil, tempfile
 from pathlib import Path
-from bench import trees
+from bench.gate import trees
 tempfile.tempdir = {str(scratch)!r}
 remove = shutil.rmtree
 def interrupted(*_, **__):

@@ -176,7 +176,7 @@ def gate(folder, *arguments):
 
 
 def verdicts(file):
-    from bench.gate.gate import read_gate
+    from bench.gate.stored import read_gate
 
     return {one.name: one for one in read_gate(file).decide().verdicts}
 

@@ -8,8 +8,8 @@ from fakes.scripted_pairs import NAMES, make_pair
 from bench.compare.judge import compare
 from bench.compare.side import Measured, Side
 from bench.gate.decision import decide
-from bench.gate.pairs import CONTROL
 from bench.gate.settings import Settings
+from bench.gate.sides.channel import CONTROL
 from bench.statistics.unpaired import log_time
 from bench.verdicts.junit import write_junit
 from bench.verdicts.markdown import write_markdown
