@@ -1,117 +1,22 @@
 """`lenet-bench gate` on a small real checkout: what passes, what fails, and what every kind of trouble leaves behind.
 
-The checkout holds this project's own code, one trial with two phases, and settings under which six pairs decide: large
-slowdowns only, as the point here is not how fine the gate sees.
+The checkout is that of `fakes.gate_checkout`.
 """
 
-import contextlib
 import json
 import os
 import random
 import re
 import resource
-import shutil
 import signal
-import subprocess
-import sys
 import time
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
-from fakes.git_repository import Repository
+from fakes.gate_checkout import EXPERIMENT, FOLDER, FORWARD, INFER, Checkout, read_pairs
 
 pytestmark = pytest.mark.integration
-
-ROOT = Path(__file__).resolve().parents[2]
-EXPERIMENT = """
-question = "Is it slower?"
-seeds = 4
-[base]
-data = "digits"
-epochs = 1
-batch_size = 16
-[axes]
-activation = ["relu"]
-[timing]
-phases = ["forward", "step"]
-"""
-SETTINGS = """
-[tool.lenet-bench.gate]
-alpha = 0.5
-floor = 0.3
-routing = 0.3
-tolerance = 5.0
-accuracy_margin = 0.5
-screen_pairs = 1
-confirm_pairs = 5
-extend_pairs = 0
-alternations = 3
-block_ms = 4
-"""
-FORWARD = "maps = self.pool1(self.activation1(self.norm1(self.conv1(images))))"
-INFER = "return self._infer(self.network if prepared else self.model, images)"
-FOLDER = re.compile(r"files: (.*)/\n")
-
-
-class Checkout(Repository):
-    """This project in a repository of its own, with everything that a gate leaves kept inside `tmp_path`."""
-
-    def __init__(self, folder):
-        super().__init__(folder / "checkout")
-        for name in ("bench", "lenet"):
-            shutil.copytree(ROOT / name, self.path / name, ignore=shutil.ignore_patterns("__pycache__"))
-        self.write("pyproject.toml", (ROOT / "pyproject.toml").read_text() + SETTINGS)
-        self.write("experiments/gate.toml", EXPERIMENT)
-        self.commit("first")
-        self.scratch = folder / "scratch"
-        self.scratch.mkdir()
-        self.environment = {
-            **os.environ, "TMPDIR": str(self.scratch), "LENET_BENCH_RESULTS": str(folder / "results"), "COLUMNS": "120",
-            "XDG_CACHE_HOME": str(folder / "cache"),
-        }  # fmt: skip
-        self.environment.pop("LENET_BENCH_DATA", None)
-        self.environment.pop("GITHUB_STEP_SUMMARY", None)
-
-    def edit(self, name, old, new):
-        file = self.path / name
-        text = file.read_text()
-        assert old in text
-        file.write_text(text.replace(old, new))
-
-    def start(self, *arguments, **options):
-        return subprocess.Popen(
-            [sys.executable, "-P", "-m", "bench", "gate", *arguments],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=self.path, env=self.environment, **options,
-        )  # fmt: skip
-
-    def gate(self, *arguments, **options):
-        process = self.start(*arguments, **options)
-        out, err = process.communicate(timeout=400)
-        return process.returncode, out, err
-
-    def processes(self):
-        """Everything alive that was started for a gate of this checkout."""
-        found, mark = [], f"{self.scratch}/lenet-bench-gate-".encode()
-        for entry in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):
-                if mark in (entry / "environ").read_bytes():
-                    found.append(int(entry.name))
-        return found
-
-    def left(self):
-        """Processes and files that a gate left, but the lock's file and torch's own cache, which are meant to stay."""
-        deadline = time.monotonic() + 10  # a killed process is gone when the kernel says so
-        while self.processes() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        return [
-            *self.processes(),
-            *(path for path in self.scratch.iterdir() if path.suffix != ".lock" and not path.match("torchinductor_*")),
-        ]
-
-
-def read_pairs(out):
-    return [json.loads(line) for line in (Path(FOLDER.search(out).group(1)) / "pairs.jsonl").read_text().splitlines()]
 
 
 def one_line(err, start="lenet-bench: "):
@@ -253,6 +158,37 @@ def test_a_base_without_the_experiment_is_judged_by_heads_and_a_side_that_is_kil
     assert "base has no experiments/gate.toml: head's benchmarks are taken for both" in out
     assert "inconclusive" in out  # four pairs cannot rule anything out
     assert checkout.left() == []
+
+
+# ---- interrupted gates -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
+def test_what_an_interrupted_gate_had_measured_can_be_judged(checkout, tmp_path, sent):
+    process = checkout.start("--only", "*/forward", "--confirm-pairs", "500")
+    results = tmp_path / "results" / "gate"
+    while len(lines := [line for file in results.glob("*/pairs.jsonl") for line in file.read_text().splitlines()]) < 3:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.1)
+    process.send_signal(sent)
+    _, err = process.communicate(timeout=60)
+    (folder,) = results.iterdir()
+    if sent == signal.SIGINT:
+        assert err.splitlines()[-2:] == [
+            f"what was measured until here: lenet-bench gate analyse {folder}", "lenet-bench: interrupted"
+        ]  # fmt: skip
+        assert checkout.left() == []
+    assert not (folder / "gate.json").exists()
+    measured = len((folder / "pairs.jsonl").read_text().splitlines())
+    assert measured >= len(lines)
+    code, out, err = checkout.gate("analyse", str(folder), "--json", str(tmp_path / "whole.json"))
+    assert (code, err) == (3, "")
+    assert f"NO VERDICT: the gate was interrupted after {measured} pairs" in out
+    assert "control, the same on both sides" in out
+    assert f"1 screen, {measured - 1} confirm" in out
+    assert len(json.loads((tmp_path / "whole.json").read_text())["pairs"]) == measured
+    code, again, _ = checkout.gate("analyse", str(tmp_path / "whole.json"))
+    assert (code, again) == (3, out)
 
 
 # ---- interrupts, locks, disks ------------------------------------------------------------------------------------

@@ -276,19 +276,3 @@ def test_what_cannot_be_gated_is_one_line_and_exit_code_2(repository, tmp_path, 
     done, _ = gate(repository, *arguments)
     assert done.returncode == 2, done.stdout + done.stderr
     assert message in done.stderr.splitlines()[-1]
-
-
-def test_plugins_that_split_trace_or_end_tests_are_kept_quiet(monkeypatch):
-    from bench.gate.sides import pytest_side as pytest_worker
-
-    class Entry:
-        def __init__(self, name):
-            self.name = name
-
-    monkeypatch.delenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", raising=False)
-    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [Entry("xdist"), Entry("pytest_cov")])
-    given = pytest_worker.arguments({"link": "/side/l", "path": SUITE})
-    assert {"-n0", "--dist=no", "--no-cov", "--maxfail=0", "--rootdir=/side/l"} <= set(given)
-    assert given[-1] == f"/side/l/{SUITE}"
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    assert "-n0" not in pytest_worker.arguments({"link": "/side/l", "path": SUITE})
