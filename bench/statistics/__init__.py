@@ -1,1 +1,1 @@
-"""Arrays in, numbers out: intervals, paired and unpaired comparisons."""
+"""Statistics as pure functions, arrays in and numbers out: intervals, paired and unpaired comparisons."""

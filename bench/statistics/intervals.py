@@ -1,9 +1,8 @@
-"""The statistics of sweeps, comparisons and the gate: arrays in, estimates, intervals and p-values out.
+"""Estimates with their confidence intervals: of means, of times over processes, of shares. Arrays in, numbers out.
 
 The unit of inference is the repeat that was drawn anew: a seed for accuracies, a process for times, a pair of processes
 for the gate. Blocks within one process share its memory layout and are not independent, so they never count as repeats.
-A pair is one measurement of both sides under the same conditions; its datum is log(head / base), positive when the head
-is slower. Nothing here knows what was timed.
+Nothing here knows what was timed.
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import betaincinv, stdtrit
 
 Array = NDArray[np.float64]
-DRAWS = 2_000  # resamples of a bootstrap
 
 
 @dataclass(frozen=True)
@@ -55,9 +53,9 @@ def mean_interval(values: ArrayLike, confidence: float = 0.95) -> Estimate:
     return Estimate(mean, mean - margin, mean + margin, n)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=1024)
 def student_quantile(freedom: int, probability: float) -> float:
-    """The quantile of Student's t distribution."""
+    """The quantile of Student's t distribution with so many degrees of freedom (Student 1908)."""
     return float(stdtrit(freedom, probability))
 
 
@@ -66,10 +64,10 @@ def median_interval(processes: Sequence[Sequence[float]], confidence: float = 0.
 
     The interval is Student's t on the logs of the processes' medians: the processes are independent draws of memory
     layout, hash seed and moment, and the median within each has already done away with bursts. Five processes of 1.5 %
-    spread, five rounds each: it covers 94-97 % whatever the rounds' noise, where `bootstrap_median_interval` goes from
-    86 % (quiet rounds) to 98 % (rounds twice as noisy); at ten processes 95-96 % against 92-99 %. So the tables use
-    this one. Neither covers where one process in five is 15 % slower (79 and 72 % with five processes, 93 and 94 % with
-    twenty) or where the machine drifts through a whole run (counted in tests/test_statistics_paired.py).
+    spread, five rounds each: it covers 94-97 % whatever the rounds' noise, where the percentile interval of a
+    hierarchical bootstrap goes from 86 % (quiet rounds) to 98 % (rounds twice as noisy); at ten processes 95-96 %
+    against 92-99 %. Neither covers where one process in five is 15 % slower (79 and 72 % with five processes, 93 and
+    94 % with twenty) or where the machine drifts through a whole run (counted in tests/statistics/test_intervals.py).
 
     **Arguments:**
 
@@ -79,7 +77,7 @@ def median_interval(processes: Sequence[Sequence[float]], confidence: float = 0.
 
 
 def share_interval(count: int, of: int, confidence: float = 0.95) -> Estimate:
-    """A share of independent cases with its exact interval (Clopper and Pearson 1934)."""
+    """The share `count / of` of independent cases with its exact interval (Clopper and Pearson 1934)."""
     low = float(betaincinv(count, of - count + 1, (1 - confidence) / 2)) if count else 0.0
     high = float(betaincinv(count + 1, of - count, (1 + confidence) / 2)) if count < of else 1.0
     return Estimate(count / of, low, high, of)
@@ -87,72 +85,8 @@ def share_interval(count: int, of: int, confidence: float = 0.95) -> Estimate:
 
 def exp_interval(logs: list[float], confidence: float = 0.95) -> Estimate:
     """The geometric mean of values given by their logs, with Student's t interval on the logs."""
-    found = mean_interval(logs, confidence)
-    return Estimate(math.exp(found.value), math.exp(found.low), math.exp(found.high), found.n) if logs else UNKNOWN
-
-
-def bootstrap_median_interval(
-    processes: Sequence[Sequence[float]], confidence: float = 0.95, draws: int = DRAWS, random_seed: int = 0
-) -> Estimate:
-    """As `median_interval`, with the percentile interval of a hierarchical bootstrap: processes are drawn with
-    replacement, then rounds within each drawn process (Davison and Hinkley 1997, section 3.8; Kalibera and Jones 2013,
-    "Rigorous benchmarking in reasonable time", for the hierarchy of benchmark runs).
-    """
-    logs = [np.log(rounds) for rounds in processes if len(rounds)]
-    if not logs:
-        return UNKNOWN
-    value = math.exp(np.mean([np.median(rounds) for rounds in logs]))
-    if len(logs) == 1:
-        return Estimate(value, math.nan, math.nan, 1)
-    random = np.random.default_rng(random_seed)
-    resampled = _resample(logs, random.integers(0, len(logs), (draws, len(logs))), random)
-    low, high = np.exp(np.quantile(resampled, [(1 - confidence) / 2, (1 + confidence) / 2]))
-    return Estimate(value, float(low), float(high), len(logs))
-
-
-def bootstrap_ratio_interval(
-    numerator: Sequence[Sequence[float]],
-    denominator: Sequence[Sequence[float]],
-    paired: bool = True,
-    confidence: float = 0.95,
-    draws: int = DRAWS,
-    random_seed: int = 0,
-) -> Estimate:
-    """The ratio of two phases' times with the interval of the hierarchical bootstrap, as `bootstrap_median_interval`.
-
-    **Arguments:**
-
-    - `paired`: the same processes timed both (a process is drawn with both its sides), or the sides' processes have
-      nothing to do with each other.
-    """
-    if paired:
-        both = [(a, b) for a, b in zip(numerator, denominator, strict=True) if len(a) and len(b)]
-        numerator, denominator = [a for a, _ in both], [b for _, b in both]
-    above = [np.log(rounds) for rounds in numerator if len(rounds)]
-    below = [np.log(rounds) for rounds in denominator if len(rounds)]
-    if not above or not below:
-        return UNKNOWN
-    n = min(len(above), len(below))
-    value = math.exp(np.mean([np.median(r) for r in above]) - np.mean([np.median(r) for r in below]))
-    if n == 1:
-        return Estimate(value, math.nan, math.nan, 1)
-    random = np.random.default_rng(random_seed)
-    first = random.integers(0, len(above), (draws, len(above)))
-    second = first if paired else random.integers(0, len(below), (draws, len(below)))
-    resampled = _resample(above, first, random) - _resample(below, second, random)
-    low, high = np.exp(np.quantile(resampled, [(1 - confidence) / 2, (1 + confidence) / 2]))
-    return Estimate(value, float(low), float(high), n)
-
-
-def _resample(processes: Sequence[Array], chosen: NDArray[np.int64], random: np.random.Generator) -> Array:
-    """For each row of chosen processes, the mean of their medians, each over its own rounds drawn anew."""
-    medians = np.empty(chosen.shape)
-    for process, rounds in enumerate(processes):
-        places = chosen == process
-        redrawn = random.integers(0, len(rounds), (int(places.sum()), len(rounds)))
-        medians[places] = np.median(rounds[redrawn], axis=1)
-    mean: Array = medians.mean(axis=1)
-    return mean
+    mean = mean_interval(logs, confidence)
+    return Estimate(math.exp(mean.value), math.exp(mean.low), math.exp(mean.high), mean.n) if logs else UNKNOWN
 
 
 def is_narrow(estimate: Estimate, target: float) -> bool:

@@ -1,6 +1,6 @@
 """Times of two sides that were measured apart: seconds in, their ratio with its interval and a p-value out.
 
-For stored results. What was measured in pairs is judged by the stronger tests of `bench.statistics.intervals`.
+For stored results. What was measured in pairs is judged by the stronger tests of `bench.statistics.paired`.
 """
 
 from __future__ import annotations
@@ -73,6 +73,7 @@ def compare_times(base: LogTime, head: LogTime, confidence: float = 0.95) -> tup
 
 
 def _exp(value: float) -> float:
+    """The exponential, infinite where it is too large for a float."""
     return math.exp(value) if not value > 700 else math.inf
 
 

@@ -20,8 +20,6 @@ from bench.compare.read import read_side
 from bench.compare.side import Side, from_run, measured
 from bench.errors import SideError
 from bench.records.reading import Reading
-from bench.statistics.intervals import median_interval
-from bench.statistics.unpaired import LogTime, compare_times, log_time, log_time_from_interval
 
 
 @pytest.fixture
@@ -228,37 +226,6 @@ def test_recorded_times_of_identical_code_minutes_apart_are_seldom_told_apart():
     wrong = sum(bool({"slower", "faster"} & set(verdicts(compare(a, b)).values())) for a, b in pairs)
     assert len(pairs) == 120
     assert wrong <= 6
-
-
-# The times behind it -------------------------------------------------------------------------------------------------
-
-
-def test_an_interval_gives_its_error_back():
-    medians = [1.0, 1.1, 0.9, 1.05, 1.02]
-    direct, back = log_time(medians), log_time_from_interval(median_interval([[m] for m in medians]))
-    assert (back.mean, back.error, back.degrees) == pytest.approx((direct.mean, direct.error, direct.degrees))
-
-
-def test_welch_against_a_known_result():
-    from scipy.stats import ttest_ind
-
-    random = np.random.default_rng(1)
-    a, b = random.normal(0, 0.01, 5), random.normal(0.02, 0.03, 7)
-    ratio, p = compare_times(log_time(np.exp(a)), log_time(np.exp(b)))
-    expected = ttest_ind(b, a, equal_var=False)
-    interval = expected.confidence_interval(0.95)
-    assert p == pytest.approx(expected.pvalue)
-    assert (math.log(ratio.low), math.log(ratio.high)) == pytest.approx((interval.low, interval.high))
-
-
-def test_what_is_not_known_stays_unknown():
-    unknown = LogTime(math.nan, math.nan, math.nan)
-    ratio, p = compare_times(unknown, log_time([1.0, 1.1]))
-    assert math.isnan(p)
-    assert math.isnan(ratio.value)
-    assert math.isnan(compare_times(log_time([1.0]), log_time([1.0, 1.1]))[1])
-    same, p = compare_times(log_time([1.0, 1.0]), log_time([1.0, 1.0]))
-    assert (same.low, same.high, p) == (1, 1, 1)
 
 
 # Where it comes from -------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The paired statistics and the bootstrap: how often they are wrong, counted, not only what they return.
+"""The paired statistics: how often they are wrong, counted, not only what they return.
 
 Limits are those that a right method exceeds once in a thousand times, by the binomial distribution; seeds are fixed.
 """
@@ -14,7 +14,6 @@ import pytest
 from fakes import noise
 from scipy.stats import binom, wilcoxon
 
-from bench.statistics.intervals import bootstrap_median_interval, bootstrap_ratio_interval, median_interval
 from bench.statistics.paired import (
     hodges_lehmann,
     minimum_detectable_effect,
@@ -23,7 +22,6 @@ from bench.statistics.paired import (
     smallest_p,
     upper_bound,
 )
-from bench.statistics.unpaired import holm
 
 KINDS = ("normal", "heavy", "bimodal", "drifting", "bursty")
 ALPHA = 0.05
@@ -93,16 +91,13 @@ def test_one_slower_benchmark_does_not_drag_others_along():
     assert wrongly <= most(200, ALPHA)
 
 
-def rejections(effect, pairs, suites=150):
-    random = np.random.default_rng(5)
-    found = 0
-    for _ in range(suites):
-        differences = noise.pair_differences(noise.blocks("heavy", 24, 3, random))[:pairs]
-        found += sign_flip_max_t(differences + effect, flips=1000)[0] <= ALPHA
-    return found
-
-
 def test_power_grows_with_the_effect_and_with_the_pairs():
+    random = np.random.default_rng(5)
+    suites = [noise.pair_differences(noise.blocks("heavy", 24, 3, random)) for _ in range(150)]
+
+    def rejections(effect, pairs):
+        return sum(sign_flip_max_t(d[:pairs] + effect, flips=1000)[0] <= ALPHA for d in suites)
+
     by_effect = [rejections(effect, 12) for effect in (0.0, 0.01, 0.02, 0.04, 0.08)]
     assert by_effect == sorted(by_effect)
     assert by_effect[0] < by_effect[1] < by_effect[-1]
@@ -233,72 +228,6 @@ def test_the_same_seed_gives_the_same_p():
     d = np.random.default_rng(1).normal(0.01, 0.02, (24, 3))
     assert sign_flip_max_t(d).tolist() == sign_flip_max_t(d).tolist()
     assert sign_flip_max_t(d, random_seed=1).tolist() != sign_flip_max_t(d).tolist()
-
-
-def test_holm_keeps_the_family_and_leaves_out_what_was_not_tested():
-    assert holm([0.01, math.nan, 0.04, 0.03]).tolist() == pytest.approx([0.03, math.nan, 0.06, 0.06], nan_ok=True)
-    assert holm([0.9, 0.8]).tolist() == [1.0, 1.0]
-    assert holm([]).tolist() == []
-    random = np.random.default_rng(1)
-    alarms = sum(bool((holm(random.random(20)) <= ALPHA).any()) for _ in range(2000))
-    assert least(2000, ALPHA) <= alarms <= most(2000, ALPHA)
-
-
-def coverage(interval, runs):
-    return sum(one.low <= 1 <= one.high for one in map(interval, runs))
-
-
-def bootstrap(run):
-    return bootstrap_median_interval(run, draws=500)
-
-
-@pytest.mark.parametrize("kind", ["normal", "heavy", "bursty"])
-def test_the_interval_of_the_tables_covers_with_five_processes(kind):
-    runs = np.exp(noise.processes(kind, SUITES, 5, 5, np.random.default_rng(21)))
-    assert coverage(median_interval, runs) >= least(SUITES, 0.95)
-
-
-def test_the_bootstrap_covers_less_with_few_processes_and_quiet_rounds():
-    """Why the tables use Student's interval: with five processes a percentile bootstrap is too narrow."""
-    random = np.random.default_rng(22)
-    runs = np.exp(0.015 * random.standard_normal((SUITES, 5, 1)) + 0.005 * random.standard_normal((SUITES, 5, 5)))
-    assert coverage(bootstrap, runs) < least(SUITES, 0.95) <= coverage(median_interval, runs)
-
-
-@pytest.mark.parametrize("kind", ["normal", "heavy", "bimodal", "bursty"])
-def test_the_bootstrap_covers_with_twenty_processes(kind):
-    runs = np.exp(noise.processes(kind, 200, 20, 5, np.random.default_rng(23)))
-    assert coverage(bootstrap, runs) >= least(200, 0.93)
-
-
-def test_what_neither_interval_of_a_sweep_can_cover():
-    """Written down so that nobody thinks otherwise: a lottery of layouts in few processes, and drift."""
-    random = np.random.default_rng(24)
-    for kind in ("bimodal", "drifting"):
-        runs = np.exp(noise.processes(kind, 200, 5, 5, random))
-        assert coverage(median_interval, runs) < least(200, 0.95)
-        assert coverage(bootstrap, runs) < least(200, 0.95)
-
-
-def test_the_bootstrapped_ratio_uses_the_pairing():
-    random = np.random.default_rng(25)
-    shared = 0.05 * random.standard_normal((12, 1))
-    a = np.exp(shared + 0.002 * random.standard_normal((12, 5)) + math.log(1.1))
-    b = np.exp(shared + 0.002 * random.standard_normal((12, 5)))
-    paired = bootstrap_ratio_interval(a, b)
-    apart = bootstrap_ratio_interval(a, b, paired=False)
-    assert paired.low < 1.1 < paired.high
-    assert apart.half_width > 5 * paired.half_width
-    assert apart.value == paired.value == pytest.approx(1.1, rel=0.01)
-
-
-def test_the_bootstrap_of_one_process_and_of_none():
-    assert bootstrap_median_interval([]).n == 0
-    one = bootstrap_median_interval([[1.0, 2.0, 4.0]])
-    assert one.value == pytest.approx(2.0)
-    assert math.isnan(one.low)
-    assert bootstrap_ratio_interval([[1.0], []], [[2.0], [3.0]]).n == 1
-    assert bootstrap_ratio_interval([], [], paired=False).n == 0
 
 
 RECORDED = Path(os.environ.get("LENET_BENCH_DATA", "")) / "aa_pairs.jsonl.gz"
