@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bench.analysis.results import Results as RunResults
     from bench.experiment.experiment import Experiment
     from bench.records.run import Run
-    from bench.sweep.options import Options
+    from bench.sweep.training_stage import Options
     from bench.tracking.client import Tracker
 
 
@@ -196,7 +196,7 @@ def offer_resume(path: Path, done: int, total: int) -> bool:
 def make_options(jobs: int | None, data_root: Path | None, download: bool) -> Options:
     """How a sweep is driven, with this machine's defaults where nothing was given."""
     from bench.machine.fingerprint import usable_cores
-    from bench.sweep.options import Options
+    from bench.sweep.training_stage import Options
     from lenet.files import data_root as find_data_root
 
     return Options(jobs=jobs or usable_cores(), data_root=find_data_root(data_root).resolve(), download=download)

@@ -22,9 +22,8 @@ from bench.machine.locks import check_machine_lock, machine_lock
 from bench.records.record import Record, SeedResult, Timing
 from bench.records.run import Run
 from bench.records.weights import Weights
-from bench.sweep.options import Options
 from bench.sweep.timing_stage import TimingStage
-from bench.sweep.training_stage import TrainedSeed, TrainingStage
+from bench.sweep.training_stage import Options, TrainedSeed, TrainingStage
 from bench.watcher import Watcher
 
 
@@ -46,7 +45,7 @@ class Sweep:
 
     - `experiment`, `run`: what and where. The run's lock is held by the caller, from before this is made until
       `execute` has ended (as within `bench.sweep.start.start_run` and `resume_run`): what is still to do is read here.
-    - `options`: how.
+    - `options`: how to train.
     - `watcher`: who is told.
     """
 
@@ -164,7 +163,7 @@ class Sweep:
         for device in sorted({progress.named.trial.placement.device for progress in self._todo.values()}):
             group = {k: p.named for k, p in self._todo.items() if p.named.trial.placement.device == device}
             order = random.Random(self._run.experiment["uid"] + device)
-            stage = TimingStage(self._experiment, group, self._run, order, self._options.timing_command)
+            stage = TimingStage(self._experiment, group, self._run, order)
             with machine_lock(self._watcher.say):
                 stage.execute(self._logs, self._watcher)
             for key in group:

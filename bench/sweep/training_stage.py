@@ -20,8 +20,22 @@ from bench.experiment.trial import Trial
 from bench.records.record import SeedResult
 from bench.records.weights import Weights
 from bench.sweep.fork_pool import ForkPool, Outcome
-from bench.sweep.options import Options
 from lenet.variant import Form
+
+
+@dataclass(frozen=True)
+class Options:
+    """How trials are trained, as opposed to what is asked of them.
+
+    **Arguments:**
+
+    - `jobs`: workers at a time, one core each.
+    - `data_root`: where the data sets are. `download`: whether missing ones may be fetched.
+    """
+
+    jobs: int
+    data_root: Path
+    download: bool = False
 
 
 @dataclass(frozen=True)
