@@ -11,6 +11,7 @@ from fakes.processes import alive, wait_until
 
 from bench.errors import LaunchError
 from bench.experiment.trial import Trial
+from bench.machine.environment import worker_environment
 from bench.sweep import fork_pool
 from bench.sweep.fork_pool import ForkPool
 
@@ -244,4 +245,4 @@ os.waitpid(pid, 0)
 
 
 def test_a_child_leads_its_group_before_anyone_hears_of_it():
-    subprocess.run([sys.executable, "-c", SLOW_CHILD], check=True, timeout=300)
+    subprocess.run([sys.executable, "-c", SLOW_CHILD], env=worker_environment(1), check=True, timeout=300)
