@@ -65,7 +65,12 @@ def mean(values: Iterable[float]) -> float:
 
 
 def process_medians(blocks: Iterable[Sequence[float]]) -> dict[float, float]:
-    """The median seconds of one iteration over each process's rounds, by process.
+    """The median seconds of one iteration over each process's rounds, by process; `blocks` as in `process_rounds`."""
+    return {process: statistics.median(rounds) for process, rounds in process_rounds(blocks).items()}
+
+
+def process_rounds(blocks: Iterable[Sequence[float]]) -> dict[float, list[float]]:
+    """The seconds of one iteration in each round, by process.
 
     **Arguments:**
 
@@ -79,4 +84,4 @@ def process_medians(blocks: Iterable[Sequence[float]]) -> dict[float, float]:
             processes[process] = [seconds / iterations]
         else:
             rounds.append(seconds / iterations)
-    return {process: statistics.median(rounds) for process, rounds in processes.items()}
+    return processes

@@ -21,7 +21,7 @@ from bench.errors import TableError
 from bench.experiment.trial import KNOBS, PHASES, Trial
 from bench.records.journal import whole_file
 from bench.records.reading import Reading
-from bench.records.record import Record
+from bench.records.record import Record, Timing
 from bench.records.run import Run
 from bench.statistics.intervals import exp_interval, mean_interval
 from lenet.variant import nearest
@@ -65,58 +65,72 @@ TEXT = {"name", "key", "run", "status", "cause", "reason", "timing_stopped", "ma
 
 
 def _row(record: Record, run: Run, repeats: Repeats) -> dict[str, Any]:
-    knobs = repeats.knobs
-    done = [seed for seed in record.seeds if seed.seed in repeats.seeds]
-    accuracy = mean_interval(list(repeats.seeds.values()))
-    best = [seed.history[seed.best_epoch - 1]["validation_accuracy"] for seed in done if seed.history]
-    timing = record.timing
-    network = record.network
-    row: dict[str, Any] = {
+    timed, network = _time_columns(repeats), record.network
+    gflop = 2e-9 * network.get("macs", math.nan)
+    return {
         "name": record.name,
         "key": record.key,
         "run": run.path.name,
         "status": record.status,
         "cause": record.cause,
         "reason": record.reason,
-        **{knob: knobs.get(knob) for knob in KNOBS},
-        "test_accuracy": accuracy.value,
-        "test_accuracy_low": max(accuracy.low, 0.0),  # in this order NaN stays NaN
-        "test_accuracy_high": min(accuracy.high, 1.0),
-        "validation_accuracy": mean([value for value in best if value is not None]),
-        "train_accuracy": mean([seed.train_accuracy for seed in done if seed.train_accuracy is not None]),
-        **rejection_columns(record),
-        "seeds": len(done),
-        "best_epoch": float(statistics.median(seed.best_epoch for seed in done)) if done else math.nan,
-        "train_s": mean([seed.train_s for seed in done]),
-        "evaluate_s": mean([seed.evaluate_s for seed in done]),
-        "images_per_s": math.nan,
-    }
-    for phase in PHASES:
-        estimate = exp_interval(list(repeats.times.get(phase, {}).values()))
-        images_per_s = knobs["batch_size"] / estimate.value if estimate.n else math.nan
-        row |= {
-            f"{phase}_ms": estimate.value * 1e3,
-            f"{phase}_ms_low": estimate.low * 1e3,
-            f"{phase}_ms_high": estimate.high * 1e3,
-            f"{phase}_images_per_s": images_per_s,
-        }
-    gflop = 2e-9 * network.get("macs", math.nan)
-    processes = {block[0] for blocks in timing.samples.values() for block in blocks} if timing else set()
-    return row | {
-        "images_per_s": row["step_images_per_s"],
-        "prepare_s": mean(timing.prepare_s) if timing else math.nan,
+        **{knob: repeats.knobs.get(knob) for knob in KNOBS},
+        **_seed_columns(record, repeats),
+        "images_per_s": timed["step_images_per_s"],
+        **timed,
+        "prepare_s": mean(record.timing.prepare_s) if record.timing else math.nan,
         "parameters": network.get("parameters", math.nan),
         "macs": network.get("macs", math.nan),
         "connections": network.get("connections", math.nan),
-        "forward_gflops_per_s": row["forward_images_per_s"] * gflop,
-        "step_gflops_per_s": row["step_images_per_s"] * gflop * STEP_FORWARDS,
-        "peak_memory_mib": timing.peak_memory_bytes / 2**20 if timing and timing.peak_memory_bytes else math.nan,
-        "timing_stopped": timing.stopped if timing else "",
-        "processes": len(processes),
-        "rounds": max((len(blocks) for blocks in timing.samples.values()), default=0) if timing else 0,
+        "forward_gflops_per_s": timed["forward_images_per_s"] * gflop,
+        "step_gflops_per_s": timed["step_images_per_s"] * gflop * STEP_FORWARDS,
+        **_stage_columns(record.timing or Timing()),
         "attempt": record.attempt,
         "machine": run.machine.get("id", ""),
         "torch": run.machine.get("torch", ""),
+    }
+
+
+def _seed_columns(record: Record, repeats: Repeats) -> dict[str, float]:
+    """What the seeds that ended well say: accuracies, rejection, epochs and seconds."""
+    done = [seed for seed in record.seeds if seed.seed in repeats.seeds]
+    accuracy = mean_interval(list(repeats.seeds.values()))
+    best = [seed.history[seed.best_epoch - 1]["validation_accuracy"] for seed in done if seed.history]
+    return {
+        "test_accuracy": accuracy.value,
+        "test_accuracy_low": max(accuracy.low, 0.0),  # in this order NaN stays NaN
+        "test_accuracy_high": min(accuracy.high, 1.0),
+        "validation_accuracy": mean(value for value in best if value is not None),
+        "train_accuracy": mean(seed.train_accuracy for seed in done if seed.train_accuracy is not None),
+        **rejection_columns(record),
+        "seeds": len(done),
+        "best_epoch": float(statistics.median(seed.best_epoch for seed in done)) if done else math.nan,
+        "train_s": mean(seed.train_s for seed in done),
+        "evaluate_s": mean(seed.evaluate_s for seed in done),
+    }
+
+
+def _time_columns(repeats: Repeats) -> dict[str, float]:
+    """The time of each phase with its interval over processes, and images per second."""
+    columns: dict[str, float] = {}
+    for phase in PHASES:
+        estimate = exp_interval(list(repeats.times.get(phase, {}).values()))
+        columns |= {
+            f"{phase}_ms": estimate.value * 1e3,
+            f"{phase}_ms_low": estimate.low * 1e3,
+            f"{phase}_ms_high": estimate.high * 1e3,
+            f"{phase}_images_per_s": repeats.knobs["batch_size"] / estimate.value if estimate.n else math.nan,
+        }
+    return columns
+
+
+def _stage_columns(timing: Timing) -> dict[str, Any]:
+    """Memory, and how much was timed."""
+    return {
+        "peak_memory_mib": timing.peak_memory_bytes / 2**20 if timing.peak_memory_bytes else math.nan,
+        "timing_stopped": timing.stopped,
+        "processes": len({block[0] for blocks in timing.samples.values() for block in blocks}),
+        "rounds": max((len(blocks) for blocks in timing.samples.values()), default=0),
     }
 
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
+from bench.analysis.repeats import process_medians
 from bench.errors import SideError
 from bench.experiment.trial import KNOBS, PHASES, Trial
 from bench.records.record import Record
@@ -79,10 +79,10 @@ class Side:
 
 
 def from_run(run: Run) -> Side:
-    """A run's folder: every process's median, and the accuracy of every seed."""
+    """A run: every process's median, and the accuracy of every seed."""
     benchmarks: list[Measured] = []
     accuracies = {}
-    for record in run.records():
+    for record in run.each():
         benchmarks += _from_record(record)
         if by_seed := record.accuracies():
             accuracies[record.key] = Accuracy(mean_interval(list(by_seed.values())), by_seed)
@@ -103,13 +103,8 @@ def _from_record(record: Record) -> Iterator[Measured]:
         yield Measured(record.name, record.name, record.key, knobs, reason=reason)
         return
     for phase in PHASES:
-        blocks = record.timing.samples.get(phase, [])
-        processes: dict[float, list[float]] = {}
-        for process, _, iterations, seconds, _ in blocks:
-            processes.setdefault(process, []).append(seconds / iterations)
-        medians = [float(np.median(rounds)) for rounds in processes.values()]
-        if medians:
-            yield measured(record.name, phase, record.key, knobs, medians)
+        if medians := process_medians(record.timing.samples.get(phase, [])):
+            yield measured(record.name, phase, record.key, knobs, list(medians.values()))
 
 
 def measured(trial: str, phase: str, key: str, knobs: dict[str, str], medians: list[float]) -> Measured:

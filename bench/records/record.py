@@ -1,7 +1,6 @@
-"""What is known of a trial after it ended, and the folder that holds it.
+"""What is known of a trial after it ended: a record, with a result for each seed and the raw samples of its timing.
 
-Records go in, one fsynced line each; the same records come out, also after a crash in the middle of a line. Nothing
-derived is stored: medians, intervals and rankings are made anew from the raw samples by `bench.analysis.table`.
+Nothing derived is stored: medians, intervals and rankings are made anew from the raw samples by `bench.analysis`.
 
 A run's folder holds `experiment.json` (what was asked), `machine.json` (where), `records.jsonl` (one line a trial that
 ended: the truth) and `parts.jsonl` (one line a seed trained or a round timed: what an interrupted run need not do
@@ -17,7 +16,6 @@ from typing import Any
 from bench.errors import RecordError
 
 SCHEMA = 1
-STATUSES = ("ok", "failed", "skipped")
 
 
 @dataclass(frozen=True)
@@ -74,10 +72,10 @@ class Timing:
       the whole block, `process` and `round` count from 0 within the run.
     - `prepare_s`: seconds of compiling or capturing, one a process; never part of a phase. Empty for eager.
     - `warmup_s`: seconds of warming up, one a process.
-    - `peak_memory_bytes`: the trial's own peak: allocated on the device for CUDA; on the CPU the growth of the
-      process's resident set from before the trial was built until its warm-up ended. The largest of the processes.
-    - `stopped`: `narrow` (every interval reached the target), `budget` (time was up) or `rounds` (as many as were
-      asked).
+    - `peak_memory_bytes`: of the tensors alive at the worst moment of one step, after warming up: the peak of the
+      allocator on CUDA, on the CPU what torch's profiler traced (`bench.measure.blocks.measure_peak_memory`). The
+      largest of the processes.
+    - `stopped`: `narrow` (every interval reached the target) or `budget` (time was up first); "" if timing never ended.
     """
 
     samples: dict[str, list[list[float]]] = field(default_factory=dict)

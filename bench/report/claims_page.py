@@ -16,7 +16,8 @@ import numpy as np
 from bench.analysis.claims import NOT_REPRODUCED, NOT_RUN, REPRODUCED, Finding
 from bench.analysis.rejection import ranked_seeds
 from bench.records.journal import whole_file, write_whole
-from bench.report.plots import COLOURS, QUIET, STYLE, draw_rejection, shorten
+from bench.report.curves import draw_rejection
+from bench.report.style import COLOURS, QUIET, STYLE, shorten
 from bench.statistics.intervals import mean_interval
 from bench.text.markdown import escape, write_table
 from bench.text.numbers import format_exact_count, format_percent_bounds, format_points

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from bench.analysis.repeats import process_rounds
 from bench.errors import LaunchError
 from bench.experiment.experiment import Experiment, NamedTrial
 from bench.machine.environment import worker_environment
@@ -110,10 +111,8 @@ class TimingStage:
     def _is_known(self, key: str) -> bool:
         """Whether every phase of a trial has reached the target."""
         for blocks in self._samples[key].values():
-            processes: dict[float, list[float]] = {}
-            for process, _, iterations, seconds, _ in blocks:
-                processes.setdefault(process, []).append(seconds / iterations)
-            if not is_narrow(median_interval(list(processes.values())), self._experiment.timing.target_ci):
+            rounds = list(process_rounds(blocks).values())
+            if not is_narrow(median_interval(rounds), self._experiment.timing.target_ci):
                 return False
         return True
 

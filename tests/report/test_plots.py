@@ -10,7 +10,7 @@ from matplotlib.image import imread
 from matplotlib.text import Annotation
 
 from bench.analysis.results import Results
-from bench.report.plots import NAMED, draw_curves, draw_plots, list_names, shorten
+from bench.report.plots import draw_plots
 
 DRAWN = {
     "one trial": ["training_curves"],
@@ -79,16 +79,6 @@ def test_what_is_drawn_of_odd_runs(tmp_path, figures, odd):
     assert not list(tmp_path.rglob("*.part*"))
 
 
-def test_one_epoch_is_seen_as_points(tmp_path):
-    run = odd_run(tmp_path / "run", "one seed, one epoch, one process")
-    figure = Figure(layout="constrained")
-    draw_curves(figure, run.records(), [record.key for record in run.records()])
-    assert all(line.get_marker() == "o" for axes in figure.axes for line in axes.lines)
-    ticks = [tick for tick in figure.axes[0].get_xticks() if 0 < tick < 2]
-    assert ticks
-    assert all(float(tick).is_integer() for tick in ticks)
-
-
 def test_names_are_in_the_pictures_as_text(tmp_path, figures):
     paths = {path.name: path for path in draw(sweep(tmp_path / "run"))}
     for name in ("relu", "tanh", "1 failed", "Pareto front"):
@@ -117,24 +107,3 @@ def test_a_large_sweep_stays_readable(tmp_path, figures):
     assert "and 15 more" in text_of(paths["accuracy_step_time.svg"])
     assert "(60 trials; the best 7 and the last)" in text_of(paths["training_curves.svg"])
     assert text_of(paths["throughput.svg"]).count("strided_conv") == 3
-
-
-@pytest.mark.parametrize(
-    ("name", "short"),
-    [
-        ("relu-max", "relu-max"),
-        ("two\nlines", "two lines"),
-        ("$x$", r"\$x\$"),
-        ("_hidden", " _hidden"),
-        ("a" * 20 + "b" * 20, "a" * 15 + "…" + "b" * 16),
-        (64, "64"),
-    ],
-)
-def test_a_name_is_bounded_and_no_formula(name, short):
-    assert shorten(name) == short
-    assert len(short) <= NAMED + 2
-
-
-def test_a_list_of_names_is_bounded():
-    assert list_names(["a", "b"]) == "a, b"
-    assert list_names(list("abcdefgh")) == "a, b, c, d, e and 3 more"
