@@ -19,7 +19,7 @@ from bench.analysis.rejection import rejection_columns
 from bench.analysis.repeats import Repeats, mean
 from bench.errors import TableError
 from bench.experiment.trial import KNOBS, PHASES, Trial
-from bench.records.journal import whole_file
+from bench.records.files import whole_file
 from bench.records.reading import Reading
 from bench.records.record import Record, Timing
 from bench.records.run import Run

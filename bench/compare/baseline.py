@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench.compare.side import ASSUMED_SPREAD, Measured, Side
 from bench.errors import RecordError, SideError
-from bench.records.journal import write_whole
+from bench.records.files import write_whole
 from bench.statistics.unpaired import LogTime
 
 FIRST_LINE = "# lenet-bench baseline 1"

@@ -20,7 +20,8 @@ from bench.errors import GateError
 from bench.gate.decision import Decision, decide
 from bench.gate.pairs import Benchmark, Pair
 from bench.gate.settings import Settings, check_value
-from bench.records.journal import Journal, write_json
+from bench.records.files import write_json
+from bench.records.journal import Journal
 
 SCHEMA = 1
 BEGUN, PAIRS, TRAININGS, WHOLE = "begun.json", "pairs.jsonl", "trainings.jsonl", "gate.json"

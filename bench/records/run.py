@@ -14,7 +14,8 @@ from typing import Any
 import orjson
 
 from bench.errors import RecordError
-from bench.records.journal import Journal, sync_folder, write_json
+from bench.records.files import sync_folder, write_json
+from bench.records.journal import Journal
 from bench.records.record import Record
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from bench.analysis.claims import NOT_REPRODUCED, NOT_RUN, REPRODUCED, Finding
 from bench.analysis.rejection import ranked_seeds
-from bench.records.journal import whole_file, write_whole
+from bench.records.files import whole_file, write_whole
 from bench.report.curves import draw_rejection
 from bench.report.style import COLOURS, QUIET, STYLE, shorten
 from bench.statistics.intervals import mean_interval

@@ -15,7 +15,7 @@ import pandas as pd
 from bench.analysis.ranking import machine_warning
 from bench.analysis.results import Results
 from bench.analysis.table import write_table
-from bench.records.journal import write_whole
+from bench.records.files import write_whole
 from bench.text.markdown import write_frame
 
 if TYPE_CHECKING:

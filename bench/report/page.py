@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from bench.analysis.results import Results
-from bench.records.journal import write_whole
+from bench.records.files import write_whole
 from bench.report import ranking, report
 from bench.report.claims_page import HEADERS as CLAIM_HEADERS
 from bench.report.claims_page import cells

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.results import Results
-from bench.records.journal import whole_file
+from bench.records.files import whole_file
 from bench.report.curves import draw_curves, draw_rejection
 from bench.report.report import LEVELS
 from bench.report.scatter import draw_scatter

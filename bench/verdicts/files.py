@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import RecordError
-from bench.records.journal import replaced_file, write_whole
+from bench.records.files import replaced_file, write_whole
 from bench.text.json_text import strict_json
 from bench.verdicts.verdict import Verdict
 

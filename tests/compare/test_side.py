@@ -11,12 +11,13 @@ from fakes.timed_runs import SECONDS
 from bench.analysis.table import build_table, write_table
 from bench.compare.judge import NO_VERDICT, PASS, compare
 from bench.compare.side import from_run, from_table, read_table
+from bench.records.reading import Reading
 from bench.records.run import Run
 
 
 def store(run):
     """Writes a run's tables; returns its sides as read from the run, the CSV and the Parquet file."""
-    write_table(run, build_table([run]))
+    write_table(Reading(run), build_table([run]))
     files = [run.path / name for name in ("table.csv", "table.parquet")]
     return [from_run(run), *(from_table(read_table(file), file.name) for file in files)]
 

@@ -13,7 +13,7 @@ from bench.gate.header import make_header, write_gate_json
 from bench.gate.settings import Settings
 from bench.gate.sides.channel import CONTROL
 from bench.gate.stored import Gate, Store, read_gate
-from bench.records.journal import write_json
+from bench.records.files import write_json
 from bench.verdicts.verdict import SAME, UNKNOWN
 
 VICTIM = "relu_64/step"

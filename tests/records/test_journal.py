@@ -1,268 +1,121 @@
-"""Whole files: they appear at once or not at all, and what is no regular file is written to and never replaced."""
+"""A journal: a torn line is dropped, damage is refused, a full disk or a killed writer loses nothing."""
 
-import errno
-import io
-import os
-import resource
-import stat
+import json
+import signal
 import subprocess
 import sys
-import tempfile
-import threading
-from pathlib import Path
+import textwrap
 
-import pandas as pd
 import pytest
 
 from bench.errors import RecordError
-from bench.records.journal import Journal, whole_file, write_whole
+from bench.experiment.trial import Trial
+from bench.records.journal import Journal
+from bench.records.record import Record, SeedResult, Timing
 from bench.records.run import Run
 
-NOBODY = 65_534
+
+def make_run(path, **description):
+    trial = Trial.from_knobs({"activation": "tanh"})
+    trials = [{"key": "other", "name": "b", "trial": {}}, {"key": trial.key, "name": "a", "trial": trial.to_dict()}]
+    return Run.create(path, {"name": "x", "uid": "u", "trials": trials} | description, {"id": "m"})
 
 
-def names(folder):
-    return sorted(path.name for path in folder.iterdir())
+def make_record(name="a", status="ok", **changes):
+    trial = Trial.from_knobs({"activation": "tanh"})
+    return Record(
+        key=trial.key, name=name, trial=trial.to_dict(), status=status,
+        seeds=[SeedResult(seed=0, history=[{"epoch": 1, "train_loss": None}], test_accuracy=0.5)],
+        timing=Timing(samples={"forward": [[0, 0, 10, 0.01, 0.01]]}, stopped="narrow"), **changes,
+    )  # fmt: skip
 
 
-def test_a_file_is_written_whole_and_alone(tmp_path):
-    path = tmp_path / "ä.txt"
-    write_whole(path, "zoë\n")
-    assert path.read_bytes() == "zoë\n".encode()
-    write_whole(path, b"\xff")
-    assert path.read_bytes() == b"\xff"
-    assert names(tmp_path) == ["ä.txt"]
+def test_nan_is_refused_rather_than_written(tmp_path):
+    journal = Journal(tmp_path / "j")
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        journal.append({"x": float("nan")})
+    assert list(journal.read()) == []
 
 
-def test_a_writer_that_fails_leaves_what_was(tmp_path):
-    path = tmp_path / "out"
-    write_whole(path, "before")
-
-    def fail_half_way():
-        with whole_file(path) as file:
-            file.write(b"half")
-            raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        fail_half_way()
-    assert path.read_text() == "before"
-    assert names(tmp_path) == ["out"]
+@pytest.mark.parametrize("torn", [b'{"n":', b'{"n": 3}', b"\x00\x00", b"x" * 200_000])
+def test_a_torn_last_line_is_dropped_and_overwritten(tmp_path, torn):
+    journal = Journal(tmp_path / "j")
+    journal.append({"n": 1})
+    journal.append({"n": 2})
+    with journal.path.open("ab") as file:
+        file.write(torn)
+    assert [line["n"] for line in journal.read()] == [1, 2]
+    journal.append({"n": 4})
+    assert [line["n"] for line in journal.read()] == [1, 2, 4]
+    assert journal.path.read_bytes().count(b"\n") == 3
 
 
-def test_a_disk_that_fills_leaves_what_was(tmp_path):
-    path = tmp_path / "out"
-    write_whole(path, "before")
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
-    try:
-        with pytest.raises(RecordError, match=rf"^{path}: cannot be written \(File too large\)$"):
-            write_whole(path, "x" * 100_000)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert path.read_text() == "before"
-    assert names(tmp_path) == ["out"]
+def test_a_file_that_is_one_torn_line_starts_anew(tmp_path):
+    journal = Journal(tmp_path / "j")
+    journal.path.write_bytes(b'{"n": 1')
+    journal.append({"n": 2})
+    assert list(journal.read()) == [{"n": 2}]
 
 
-def test_a_folder_is_refused_and_nothing_is_left(tmp_path):
-    (tmp_path / "folder").mkdir()
-    with pytest.raises(RecordError, match=r"folder: is a folder; name a file$"):
-        write_whole(tmp_path / "folder", "x")
-    assert names(tmp_path) == ["folder"]
+def test_damage_in_the_middle_is_refused(tmp_path):
+    journal = Journal(tmp_path / "j")
+    journal.path.write_text('{"n": 1}\n{"n": \n{"n": 3}\n')
+    with pytest.raises(RecordError, match=r"j:2: not a line of JSON"):
+        list(journal.read())
 
 
-def test_a_folder_that_is_missing_or_read_only_is_one_line(tmp_path):
-    with pytest.raises(RecordError, match=r"cannot be written \(No such file or directory\)$"):
-        write_whole(tmp_path / "no" / "out", "x")
-    with tempfile.TemporaryDirectory() as name:  # where anyone may go, as not in pytest's folders
-        folder = Path(name)
-        folder.chmod(0o555)
-        root = os.geteuid() == 0
-        if root:  # for whom nothing is read-only
-            os.seteuid(NOBODY)
-        try:
-            with pytest.raises(RecordError, match=r"cannot be written \(Permission denied\)$"):
-                write_whole(folder / "out", "x")
-        finally:
-            if root:
-                os.seteuid(0)
-            folder.chmod(0o755)
-        assert names(folder) == []
+def test_killed_while_appending_loses_at_most_the_line_in_hand(tmp_path):
+    script = textwrap.dedent("""
+        import sys
+        from pathlib import Path
+        from bench.records.journal import Journal
+        journal = Journal(Path(sys.argv[1]))
+        n = 0
+        while True:
+            journal.append({"n": n, "filling": "x" * 5000})
+            n += 1
+            print(n, flush=True)
+    """)
+    journal = Journal(tmp_path / "j")
+    for _ in range(5):
+        journal.path.unlink(missing_ok=True)
+        writer = subprocess.Popen([sys.executable, "-c", script, str(journal.path)], stdout=subprocess.PIPE, text=True)
+        for _ in range(7):
+            acknowledged = int(writer.stdout.readline())
+        writer.send_signal(signal.SIGKILL)
+        acknowledged = int((writer.stdout.read().split() or [acknowledged])[-1])
+        writer.wait()
+        writer.stdout.close()
+        numbers = [line["n"] for line in journal.read()]
+        assert numbers[:acknowledged] == list(range(acknowledged))
+        assert len(numbers) <= acknowledged + 1
 
 
-def test_the_mode_is_kept_or_what_the_umask_leaves(tmp_path):
-    before = os.umask(0o027)
-    try:
-        write_whole(tmp_path / "new", "x")
-        (tmp_path / "old").touch()
-        (tmp_path / "old").chmod(0o604)
-        write_whole(tmp_path / "old", "x")
-    finally:
-        os.umask(before)
-    modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("new", "old")]
-    assert modes == [0o640, 0o604]
+def test_a_full_disk_keeps_what_was_there(tmp_path):
+    """A limit on the size of files stands for the full disk: the write stops in the middle of the line."""
+    script = textwrap.dedent("""
+        import resource, signal, sys
+        from pathlib import Path
+        from bench.errors import RecordError
+        from bench.records.journal import Journal
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+        journal = Journal(Path(sys.argv[1]))
+        for n in range(100):
+            try:
+                journal.append({"n": n, "filling": "x" * 300})
+            except RecordError as error:
+                print(n, error)
+                break
+    """)
+    journal = Journal(tmp_path / "j")
+    done = subprocess.run([sys.executable, "-c", script, str(journal.path)], capture_output=True, text=True, check=True)
+    assert "cannot record" in done.stdout
+    assert "kept" in done.stdout
+    number = int(done.stdout.split()[0])
+    assert number > 2
+    assert [line["n"] for line in journal.read()] == list(range(number))
 
 
-def test_a_name_may_be_as_long_as_the_disk_allows(tmp_path):
-    write_whole(tmp_path / ("x" * 255), "y")
-    assert (tmp_path / ("x" * 255)).read_text() == "y"
-
-
-@pytest.mark.parametrize("there", [True, False])
-def test_a_link_stays_and_its_target_is_written(tmp_path, there):
-    (tmp_path / "links").mkdir()
-    (tmp_path / "targets").mkdir()
-    target, link = tmp_path / "targets" / "out", tmp_path / "links" / "link"
-    if there:
-        target.write_text("before")
-    link.symlink_to(Path("..") / "targets" / "out")
-    write_whole(link, "after")
-    assert link.is_symlink()
-    assert target.read_text() == "after"
-    assert names(tmp_path / "links") + names(tmp_path / "targets") == ["link", "out"]
-
-
-def test_a_link_to_itself_is_refused(tmp_path):
-    (tmp_path / "loop").symlink_to("loop")
-    with pytest.raises(RecordError, match=r"loop: cannot be written \(Too many levels of symbolic links\)"):
-        write_whole(tmp_path / "loop", "x")
-    assert (tmp_path / "loop").is_symlink()
-
-
-def test_a_pipe_is_written_to(tmp_path):
-    pipe, read = tmp_path / "pipe", []
-    os.mkfifo(pipe)
-    reader = threading.Thread(target=lambda: read.append(pipe.read_text()), daemon=True)
-    reader.start()
-    write_whole(pipe, "through")
-    reader.join(60)
-    assert read == ["through"]
-    assert stat.S_ISFIFO(pipe.stat().st_mode)
-    assert names(tmp_path) == ["pipe"]
-
-
-def make_device(path, minor):
-    """A character device as /dev/null (1, 3) or /dev/full (1, 7) is one, in a folder of ours."""
-    if os.geteuid() != 0:
-        pytest.skip("only root may make a device")
-    try:
-        os.mknod(path, 0o666 | stat.S_IFCHR, os.makedev(1, minor))
-        path.write_text("") if minor == 3 else path.open("wb").close()
-    except PermissionError as error:
-        pytest.skip(f"no devices in here ({error.strerror})")
-
-
-def test_a_device_is_written_to_and_stays(tmp_path):
-    make_device(tmp_path / "device", 3)
-    (tmp_path / "link").symlink_to("device")
-    for name in ("device", "link"):
-        write_whole(tmp_path / name, "x")
-    assert stat.S_ISCHR((tmp_path / "device").stat().st_mode)
-    assert names(tmp_path) == ["device", "link"]
-
-
-def test_a_full_device_is_one_line(tmp_path):
-    make_device(tmp_path / "full", 7)
-    with pytest.raises(RecordError, match=r"full: cannot be written \(No space left on device\)$"):
-        write_whole(tmp_path / "full", "x")
-    assert stat.S_ISCHR((tmp_path / "full").stat().st_mode)
-
-
-@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "LINK"])
-def test_standard_output_is_written_where_it_stands(tmp_path, name):
-    (tmp_path / "out").write_text("earlier\n")
-    (tmp_path / "link").symlink_to("/dev/stdout")
-    script = """
-import sys
-from pathlib import Path
-from bench.records.journal import write_whole
-print("before")
-write_whole(Path(sys.argv[1]), "written\\n")
-print("after")
-"""
-    path = name.replace("LINK", str(tmp_path / "link"))
-    with (tmp_path / "out").open("a") as out:
-        subprocess.run([sys.executable, "-c", script, path], stdout=out, check=True, timeout=120)
-    assert (tmp_path / "out").read_text() == "earlier\nbefore\nwritten\nafter\n"
-    assert names(tmp_path) == ["link", "out"]
-    piped = subprocess.run([sys.executable, "-c", script, path], capture_output=True, check=True, timeout=120)
-    assert piped.stdout == b"before\nwritten\nafter\n"
-
-
-def test_two_writers_of_one_file_do_not_meet(tmp_path):
-    """Each holds its file open until both do: with one temporary name for both, the second would find its own gone."""
-    script = """
-import sys
-from pathlib import Path
-from bench.records.journal import whole_file
-with whole_file(Path(sys.argv[1])) as file:
-    file.write(sys.argv[2].encode() * 1000)
-    print("open", flush=True)
-    sys.stdin.readline()
-"""
-    command = [sys.executable, "-c", script, str(tmp_path / "out")]
-    writers = [
-        subprocess.Popen([*command, letter], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        for letter in "ab"
-    ]
-    for writer in writers:
-        assert writer.stdout.readline() == "open\n"
-    assert len(names(tmp_path)) == 2
-    assert all(name.endswith(".part") for name in names(tmp_path)), "git ignores only these"
-    for writer, letter in zip(writers, "ab", strict=True):
-        writer.communicate("\n", timeout=60)
-        assert writer.returncode == 0
-        assert (tmp_path / "out").read_text() == letter * 1000
-    assert names(tmp_path) == ["out"]
-
-
-@pytest.fixture
-def synced(monkeypatch):
-    """The paths that were fsynced, in order: a loss of power cannot be had in a test."""
-    paths, fsync = [], os.fsync
-
-    def note(descriptor):
-        paths.append(Path(f"/proc/self/fd/{descriptor}").readlink())
-        fsync(descriptor)
-
-    monkeypatch.setattr(os, "fsync", note)
-    return paths
-
-
-def test_the_file_and_then_its_name_are_brought_to_the_disk(tmp_path, synced):
-    write_whole(tmp_path / "out", "x")
-    assert [path.suffix for path in synced] == [".part", ""]
-    assert synced[1] == tmp_path
-
-
-def test_a_journal_and_a_run_are_there_after_a_loss_of_power(tmp_path, synced):
-    run = Run.create(tmp_path / "name" / "run", {"trials": []}, {})
-    assert {tmp_path, tmp_path / "name", run.path} <= set(synced)
-    synced.clear()
-    journal = Journal(run.path / "records.jsonl")
-    journal.append({})
-    assert synced == [journal.path, run.path]
-    synced.clear()
-    journal.append({})
-    assert synced == [journal.path]
-
-
-def test_a_file_system_without_fsync_for_folders_will_do(tmp_path, monkeypatch):
-    def refuse_folders(descriptor):
-        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "Invalid argument")
-
-    monkeypatch.setattr(os, "fsync", refuse_folders)
-    write_whole(tmp_path / "out", "x")
-    assert (tmp_path / "out").read_text() == "x"
-
-
-def test_pandas_writes_through_it_also_in_a_folder_whose_name_is_no_text(tmp_path):
-    folder = tmp_path / os.fsdecode(b"\xff")
-    folder.mkdir()
-    frame = pd.DataFrame({"a": [1, 2], "b": ["x", "é"]})
-    with whole_file(folder / "t.parquet") as file:
-        frame.to_parquet(file, index=False)
-    pd.testing.assert_frame_equal(pd.read_parquet(io.BytesIO((folder / "t.parquet").read_bytes())), frame)
-    with whole_file(folder / "t.csv") as file:
-        frame.to_csv(file, index=False)
-    assert (folder / "t.csv").read_bytes() == frame.to_csv(index=False).encode()
+def test_json_is_plain(tmp_path):
+    assert json.loads(json.dumps(make_record().to_dict())) == make_record().to_dict()

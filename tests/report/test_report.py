@@ -1,19 +1,13 @@
-"""What people read: the sentence, the terminal, Markdown and the HTML page, also of runs with an odd shape."""
+"""The sentence and the Markdown, also of runs with an odd shape."""
 
-import html
-import io
 import re
-from html.parser import HTMLParser
 
 import pytest
 from fakes.made_run import ODD, make_record, make_run, odd_run, sweep
-from rich.console import Console
 
 from bench.analysis.results import Results
-from bench.report.files import format_table, make_products
-from bench.report.page import write_html
-from bench.report.ranking import lines_of, terminal_ranking
-from bench.report.report import report_markdown, sentence
+from bench.report.ranking import lines_of
+from bench.report.report import front_in_words, report_markdown, sentence
 
 
 @pytest.fixture(params=ODD)
@@ -24,12 +18,6 @@ def odd(request, tmp_path):
 @pytest.fixture
 def run(tmp_path):
     return sweep(tmp_path / "run")
-
-
-def terminal(run, width):
-    console = Console(width=width, file=io.StringIO(), force_terminal=True, color_system=None)
-    console.print(terminal_ranking(Results.of(run), width))
-    return console.file.getvalue()
 
 
 def test_the_sentence_names_the_best_the_fastest_and_what_was_lost(run):
@@ -72,33 +60,6 @@ def test_the_sentence_of_odd_runs(tmp_path, odd, text):
     assert sentence(Results.of(odd_run(tmp_path / "odd", odd))) == text
 
 
-def test_a_line_a_trial_with_its_notes(run):
-    relu, tanh, failed, skipped = lines_of(Results.of(run))
-    assert (relu.rank, relu.name, relu.note) == ("1", "relu", "pareto")
-    assert (tanh.rank, tanh.name, tanh.note) == ("2", "tanh", "pareto")
-    assert (failed.name, failed.note) == ("gelu", "failed: the worker crashed (SIGABRT)")
-    assert (skipped.name, skipped.note) == ("silu-cuda", "skipped: no CUDA device: none here")
-
-
-@pytest.mark.parametrize("width", [200, 120, 80])
-def test_the_terminal_ranking_fits(run, width):
-    text = terminal(run, width)
-    assert all(len(line) <= width for line in text.splitlines())
-    for part in ("relu", "98.00 ± 2.48 %", "tanh", "gelu", "(SIGABRT)", "silu-cuda", "no CUDA device", "images/s"):
-        assert part in text, part
-    assert ("forward" in text) == (width >= 110)
-
-
-@pytest.mark.parametrize("width", [120, 80, 40])
-def test_the_terminal_ranking_of_odd_runs(odd, width):
-    text = terminal(odd, width)
-    assert all(len(line) <= width for line in text.splitlines())
-    flat = re.sub(r"\s+", "", text)
-    for record in odd.records():
-        assert re.sub(r"\s+", "", record.reason)[:40] in flat
-        assert record.name.split()[0] in flat
-
-
 def test_markdown_lists_every_trial_and_how_it_was_measured(run):
     text = report_markdown(Results.of(run))
     rows = [line for line in text.splitlines() if line.startswith("| ")]
@@ -133,85 +94,12 @@ def test_a_long_ranking_is_cut_in_markdown_alone(tmp_path):
     assert len(lines_of(results)) == 70
 
 
-class Page(HTMLParser):
-    """What a browser would fetch, run and show of a page."""
-
-    VOID = ("meta", "br", "input", "img", "link", "hr")
-
-    def __init__(self, text):
-        super().__init__()
-        self.sources, self.scripts, self.texts, self.open, self.cells, self.pictures = [], 0, [], [], [], 0
-        self.feed(text)
-        self.close()
-        assert not self.open, f"never closed: {self.open}"
-
-    def handle_starttag(self, tag, attributes):
-        for name, value in attributes:
-            assert not name.startswith("on"), f"{tag} has {name}"
-            if name in ("src", "href", "xlink:href", "srcset", "action", "data", "poster", "background"):
-                self.sources.append(value)
-        self.scripts += tag == "script"
-        self.pictures += tag == "svg"
-        if tag == "td":
-            self.cells.append("")
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attributes):
-        self.handle_starttag(tag, attributes)
-        if tag not in self.VOID:
-            self.open.pop()
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.texts.append(data)
-        if "td" in self.open:
-            self.cells[-1] += data
-
-
-def test_the_page_is_one_file_with_everything_in_it(run):
-    products = make_products(Results.of(run))
-    text = (run.path / "report.html").read_text(encoding="utf-8")
-    page = Page(text)
-    assert all(source.startswith("#") for source in page.sources), page.sources
-    assert "@import" not in text
-    assert not re.search(r"url\((?!#)", text)
-    assert page.scripts == 1
-    assert page.pictures == sum(path.suffix == ".svg" for path in products.paths) >= 3
-    for cell in ("relu", "tanh", "gelu", "failed: the worker crashed (SIGABRT)", "silu-cuda",
-                 "skipped: no CUDA device: none here", "98.00 ± 2.48 %"):  # fmt: skip
-        assert cell in page.cells, cell
-    assert products.sentence in html.unescape(text)
-    assert all(path.stat().st_size > 0 for path in products.paths)
-    assert not list(run.path.rglob("*.part*"))
-    before = {path: path.read_bytes() for path in products.paths if path.suffix in (".csv", ".svg", ".md", ".html")}
-    assert make_products(Results.of(run)).paths == products.paths
-    assert {path: path.read_bytes() for path in before} == before
-
-
-def test_the_page_of_odd_runs(odd):
-    """Without pictures, which take seconds; tests/test_plots.py draws them."""
-    text = write_html(Results.of(odd), []).read_text(encoding="utf-8")
-    page = Page(text)
-    assert all(source.startswith("#") for source in page.sources)
-    assert page.scripts == 1
-    names = [record.name for record in odd.records()]
-    assert all(name in page.cells for name in names)
-    assert all(any(record.reason in cell for cell in page.cells) for record in odd.records())
-    assert not re.search(r">\s*nan", text, re.IGNORECASE)
-    assert "<h2>Pictures</h2>" not in text
-
-
-def test_the_forms_of_a_table(run):
-    text = format_table(Results.of(run), "csv", effects=False, width=100)
-    assert text.splitlines()[0].startswith("name,key,run,status")
-    assert len(text.splitlines()) == 5
-    assert '"name":"relu"' in format_table(Results.of(run, where="status == 'ok'"), "json", effects=False, width=100)
-    effects = format_table(Results.of(run), "terminal", effects=True, width=100)
-    assert "| activation | tanh |" in effects
-    assert (
-        len(format_table(Results.of(run, where="activation == 'tanh'"), "md", effects=False, width=100).splitlines())
-        == 3
-    )
+def test_the_front_is_named_and_bounded(tmp_path):
+    records = [
+        make_record({"activation": "relu", "batch_size": size}, (0.5 + size / 100,) * 3, (size * 1e-3,))
+        for size in range(1, 31)
+    ]
+    run = make_run(tmp_path / "run", records, {"batch_size": list(range(1, 31))})
+    text = front_in_words(Results.of(run))
+    assert text.count("%") == 12
+    assert text.endswith("and 18 more.")
