@@ -16,17 +16,15 @@ from bench.records.files import replaced_file, write_whole
 from bench.text.json_text import strict_json
 from bench.verdicts.verdict import Verdict
 
-SCHEMA = 1
+SCHEMA = 1  # of our own JSON
+STANDARD_OUTPUT = Path("-")
+SUMMARY_LIMIT = 1_000_000  # bytes; GitHub drops a job's summary above 1024 KiB
 
 
 def write_json(header: Mapping[str, Any], verdicts: Sequence[Verdict]) -> str:
     """One object: `schema`, `kind`, the header's keys, and `verdicts` with all fields. Unknown numbers are null."""
     rows = [dataclasses.asdict(one) for one in verdicts]
     return strict_json({"schema": SCHEMA, "kind": "verdicts", **header, "verdicts": rows})
-
-
-STANDARD_OUTPUT = Path("-")
-SUMMARY_LIMIT = 1_000_000  # bytes; GitHub drops a job's summary above 1024 KiB
 
 
 def write_files(header: Mapping[str, Any], verdicts: Sequence[Verdict], files: Mapping[str, Path | None]) -> None:
