@@ -146,7 +146,9 @@ def judge(request: Request, files: Mapping[str, Path | None]) -> NoReturn:
 
 @gate_app.command()
 def analyse(
-    file: Annotated[Path, typer.Argument(help="A gate's folder, its gate.json, or what --json wrote.")],
+    file: Annotated[
+        Path, typer.Argument(help="A gate's folder (an interrupted one's too), its gate.json, or what --json wrote.")
+    ],
     json_: JsonFile = None,
     markdown: MarkdownFile = None,
     junit: JunitFile = None,

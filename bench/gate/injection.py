@@ -1,7 +1,7 @@
-"""Real extra work, put into one benchmark of one tree: what a check has to find before it can be believed.
+"""Puts real extra work into one benchmark of one tree, so that it can be tried whether the gate finds it.
 
-A tree, a benchmark and a share go in; the tree's `lenet/networks.py` comes out longer, and the share that its extra
-work really takes, measured apart from any gate. Nothing is judged here.
+The tree's `lenet/networks.py` gets longer; the share of time that the work really takes is measured apart from any
+gate. Nothing is judged here.
 """
 
 from __future__ import annotations
