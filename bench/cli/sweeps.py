@@ -229,6 +229,6 @@ def print_sync(results: RunResults, out: Console, tracker: Tracker, paths: list[
     from bench.errors import TrackingError
 
     try:
-        print_synced(out, tracker.uri, tracker.sync(results.run, artifacts=paths))
+        print_synced(out, tracker.uri, tracker.sync(results, artifacts=paths))
     except TrackingError as error:
         warn(out, "mlflow ", error)

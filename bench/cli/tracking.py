@@ -51,12 +51,12 @@ def sync(
         return
     with Tracker(uri, results, PATIENCE_S) as tracker:
         for path in paths:
-            run = Run.open(path)
+            ended = RunResults.of(Run.open(path))
             if len(paths) > 1:
                 out.print(f"{path}", markup=False, highlight=False)
-            artifacts = [] if dry_run else find_products(RunResults.of(run))
+            artifacts = [] if dry_run else find_products(ended)
             done = tracker.sync(
-                run, artifacts=artifacts, dry_run=dry_run, on_progress=CountWatcher(out, "mlflow  sent")
+                ended, artifacts=artifacts, dry_run=dry_run, on_progress=CountWatcher(out, "mlflow  sent")
             )
             print_synced(out, uri, done)
 
@@ -69,11 +69,11 @@ def links(
 ) -> None:
     """Prints the MLflow links of a run."""
     from bench.records.run import Run, find_run
-    from bench.tracking.links import links as find_links
+    from bench.tracking.links import find_links
     from bench.tracking.uri import resolve_uri
 
-    run = Run.open(find_run(results, name))
-    for line in find_links(run, resolve_uri(tracking_uri, results), port=port).lines():
+    run, uri = Run.open(find_run(results, name)), resolve_uri(tracking_uri, results)
+    for line in find_links(run, uri).lines(uri, port):
         print(line)
 
 
@@ -83,8 +83,8 @@ def ui(
     results: Results = RESULTS,
 ) -> None:
     """Starts the MLflow server on loopback and prints where to look. Ctrl-C ends it."""
+    from bench.tracking.links import newest_links
     from bench.tracking.server import serve
-    from bench.tracking.sync import newest_links
     from bench.tracking.uri import resolve_uri
 
     with serve(resolve_uri(tracking_uri, results), port=port, results=results) as server:

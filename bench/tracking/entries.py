@@ -1,8 +1,7 @@
-"""What MLflow shall hold of one trial, and of a sweep: plain names, numbers and texts, made from records.
+"""What MLflow shall hold of a trial and of its sweep: an `Entry` of plain names, numbers and texts for each.
 
-Records, the experiment and rows of the table go in; frozen `Entry` values come out. Equal records give equal entries,
-on every machine, so that their digest says whether a store is up to date. No MLflow here: `bench.tracking.sync` sends
-what this module makes.
+They are made of a run's results. Equal records give equal entries, on every machine, so that an entry's digest says
+whether a store is up to date. There is no MLflow here: `bench.tracking.sync` sends what this module makes.
 """
 
 from __future__ import annotations
@@ -11,21 +10,21 @@ import hashlib
 import json
 import math
 import numbers
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from bench.analysis.ranking import ranked
+from bench.experiment.trial import PHASES
 from bench.records.record import Record
 from bench.records.run import Run
 from bench.text.numbers import rounded, rounded_half_width
-from bench.tracking.description import note
+from bench.tracking.description import Row, describe
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from bench.analysis.results import Results
 
-Row = Mapping[str, Any]
 LAYOUT = 2  # raise it when names below change: the next sync then rebuilds what older versions sent
 
 IDENTITY = (
@@ -35,7 +34,6 @@ IDENTITY = (
 """Knobs that every trial shows as a parameter, whether they vary or not."""
 
 TABLES_UP_TO = 500  # trials; a table of its own for each of thousands costs more than anybody looks at
-PHASES = ("forward", "backward", "step")
 PHASE_TABLE = "phases.json"
 
 METRICS = {
@@ -123,37 +121,25 @@ def run_name(value: str) -> str:
     return f"{value[: NAME_LIMIT - 9]}~{mark}"
 
 
-def make_entries(run: Run, table: pd.DataFrame) -> tuple[Entry, list[Entry]]:
-    """The sweep's entry and an entry a trial, reading the records one at a time.
-
-    **Arguments:**
-
-    - `table`: one row a trial, as `bench.analysis.table.build_table` makes it; rows are found by their `key`.
-    """
-    rows = rows_by_key(table)
-    shared, entries, ended, data = sweep_tags(run), [], [], set()
-    tables = len(rows) <= TABLES_UP_TO
-    for record in run.each():
+def make_entries(results: Results) -> Iterator[Entry]:
+    """An entry for each trial that was recorded, one at a time, and last the entry of the sweep itself."""
+    run, rows = results.run, {row["key"]: row for row in _rows(results.table)}
+    shared, data, ended = sweep_tags(run), set(), []
+    for record in results.reading:
         row = rows.get(record.key, {})
         entry = trial_entry(run, record, row, shared)
-        if tables and record.status == "ok":
+        if len(rows) <= TABLES_UP_TO and record.status == "ok":
             entry.table.update(phase_table(row))
             entry.tags["mlflow.loggedArtifacts"] = json.dumps([{"path": PHASE_TABLE, "type": "table"}])
-        entries.append(entry)
+        yield entry
         data |= {(record.trial["recipe"]["data"], seed.data_digest) for seed in record.seeds if seed.data_digest}
         ended.append(replace(record, seeds=[], timing=None))
-    return replace(sweep_entry(run, ended, table), data=sorted(data)), entries
+    note = describe(run, _rows(results.ranked), ended, _rows(results.effects))
+    yield replace(sweep_entry(run, ended, note), data=sorted(data))
 
 
-def trial_entries(run: Run, records: Iterable[Record], table: pd.DataFrame) -> list[Entry]:
-    """An entry a record, with the numbers of the table's rows."""
-    rows, shared = rows_by_key(table), sweep_tags(run)
-    return [trial_entry(run, record, rows.get(record.key, {}), shared) for record in records]
-
-
-def rows_by_key(table: pd.DataFrame) -> dict[str, Row]:
-    """The table's rows."""
-    return {row["key"]: {str(name): value for name, value in row.items()} for row in table.to_dict("records")}
+def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
 
 
 def trial_entry(run: Run, record: Record, row: Row, shared: Mapping[str, str]) -> Entry:
@@ -241,11 +227,9 @@ def sweep_tags(run: Run) -> dict[str, str]:
     return {name: value for name, value in tags.items() if value}
 
 
-def sweep_entry(run: Run, records: list[Record], table: pd.DataFrame) -> Entry:
-    """The entry of the sweep itself: counts, and a description with the ranking. KILLED while trials are still
-    missing.
-    """
-    counts = {status: sum(record.status == status for record in records) for status in ("ok", "failed", "skipped")}
+def sweep_entry(run: Run, records: Sequence[Record], note: str) -> Entry:
+    """The entry of the sweep itself: how many trials ended how, and a description. KILLED while trials are missing."""
+    counts = {status: sum(record.status == status for record in records) for status in STATUSES}
     total = len(run.experiment["trials"])
     started_s = run.experiment.get("started_s") or min((record.started_s for record in records), default=0.0)
     ended_s = max((record.ended_s for record in records), default=started_s)
@@ -257,7 +241,7 @@ def sweep_entry(run: Run, records: list[Record], table: pd.DataFrame) -> Entry:
         start_ms=round(started_s * 1000),
         end_ms=round(ended_s * 1000),
         metrics=[(f"sweep/{name}", float(count), 0) for name, count in counted.items()],
-        tags={**sweep_tags(run), "bench.role": "sweep", "mlflow.note.content": note(run, records, table)},
+        tags={**sweep_tags(run), "bench.role": "sweep", "mlflow.note.content": note},
     )
 
 
@@ -268,16 +252,16 @@ def phase_table(row: Row) -> dict[str, Any]:
     return {"columns": columns, "data": [cells for cells in data if cells[1] is not None]}
 
 
-def ranking_table(run: Run, table: pd.DataFrame) -> dict[str, Any]:
+def ranking_table(results: Results) -> dict[str, Any]:
     """The best trials as columns and rows, the form in which MLflow keeps tables."""
-    columns = ["name", *run.experiment["axes"], "test_accuracy", "test_accuracy_low", "test_accuracy_high"]
+    columns = ["name", *results.run.experiment["axes"], "test_accuracy", "test_accuracy_low", "test_accuracy_high"]
     columns += [f"{phase}_ms{bound}" for phase in PHASES for bound in ("", "_low", "_high")]
     columns += ["step_images_per_s", "peak_memory_mib"]
-    rows = ranked(table)[:RANKING_ROWS]
 
     def cell(value: object) -> object:
         if isinstance(value, bool):  # which is a number too
             return value
         return rounded(value) if isinstance(value, numbers.Real) else value
 
+    rows = _rows(results.ranked.head(RANKING_ROWS))
     return {"columns": columns, "data": [[cell(row.get(column)) for column in columns] for row in rows]}

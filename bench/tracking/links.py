@@ -5,120 +5,124 @@ from __future__ import annotations
 import json
 import shlex
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 from urllib.parse import quote
 
-from bench.errors import TrackingError
-from bench.records.run import Run
+from bench.errors import RecordError, TrackingError
+from bench.records.run import Run, all_runs
 from bench.tracking.store import Store, open_store
-from bench.tracking.uri import mask, sqlite_path, without_credentials
-from bench.tracking.views import TAG, TOP, _find, children_of, order, saved_tags, view_key
+from bench.tracking.uri import HOST, UI_PORT, is_server, mask, sqlite_path, without_credentials
+from bench.tracking.views import TAG, Sweep, children_of, find_order, saved_tags, search_ids
 
-if TYPE_CHECKING:
-    import pandas as pd
+TOP = 5
 
 
 @dataclass(frozen=True)
 class Links:
-    """Where to look at a sweep in a browser.
+    """Where to look at a sweep in a browser: what follows a server's address, `#/experiments/...`.
 
     **Arguments:**
 
-    - `table`, `chart`: its trials as a table and as charts. `groups`: averages by the first axis; "" without saved
+    - `table`, `charts`: its trials as a table and as charts. `groups`: averages by the first axis; "" without saved
       views.
     - `compare`: the baseline and the best trials side by side; "" if there are none.
-    - `parent`: the sweep's own run: description, files.
-    - `server_command`: what starts the server that the links need; "" if one runs already.
+    - `sweep`: the sweep's own run: description, files.
     """
 
     table: str
-    chart: str
+    charts: str
     groups: str
     compare: str
-    parent: str
-    server_command: str
+    sweep: str
 
-    def lines(self) -> list[str]:
-        """For the terminal."""
-        named = {
-            "table": self.table,
-            "charts": self.chart,
-            "groups": self.groups,
-            "compare": self.compare,
-            "sweep": self.parent,
-        }
-        width = max(map(len, named))
-        lines = [f"{name:<{width}}  {url}" for name, url in named.items() if url]
-        return [f"start the server first: {self.server_command}", *lines] if self.server_command else lines
+    def lines(self, uri: str, port: int = UI_PORT) -> list[str]:
+        """For the terminal, with the command that starts a server where the store has none of its own.
+
+        **Arguments:**
+
+        - `uri`: of the store, as `resolve_uri` returns it. `port`: of the server to be.
+        """
+        base = without_credentials(uri) if is_server(uri) else f"http://{HOST}:{port}"
+        width = max(map(len, vars(self)))
+        lines = [f"{name:<{width}}  {base}/{place}" for name, place in vars(self).items() if place]
+        if is_server(uri):
+            return lines
+        command = f"lenet-bench ui --port {port} --tracking-uri {shlex.quote(mask(uri))}"
+        return [f"start the server first: {command}", *lines]
 
     def markdown(self) -> str:
         """For the sweep's description, where they work on whatever server it is read."""
-        named = {"the trials as a table": self.table, "as charts": self.chart, "grouped": self.groups,
+        named = {"the trials as a table": self.table, "as charts": self.charts, "grouped": self.groups,
                  "the best beside the baseline": self.compare}  # fmt: skip
-        return "Open: " + " · ".join(f"[{name}](#{url.partition('#')[2]})" for name, url in named.items() if url)
+        return "Open: " + " · ".join(f"[{name}]({place})" for name, place in named.items() if place)
 
 
-def links(run: Run, uri: str, *, table: pd.DataFrame | None = None, port: int = 5000) -> Links:
-    """The links of a run that was sent to a store.
+def find_links(run: Run, uri: str) -> Links:
+    """The links of a run that was sent to a store. Raises `TrackingError`, also for a run that is not there.
 
     **Arguments:**
 
-    - `uri`: of the store, as `resolve_uri` returns it. `port`: of the server to be, where the store has none of its
-      own.
-    - `table`: not needed; the store itself says which trials are best.
-
-    Raises `TrackingError`, also for a run that is not there.
+    - `uri`: of the store, as `resolve_uri` returns it.
     """
-    del table
     database = sqlite_path(uri)
     if database and not database.exists():
         raise TrackingError(f"{mask(uri)}: no such store; make it with: lenet-bench sync {run.path}")
-    with open_store(uri, run.path.resolve().parents[1], create=False) as store:
-        parent = _find(store, f"tags.`bench.trial_uid` = '{run.experiment['uid']}'") if store.experiment_id else []
+    sweep = Sweep.of(run)
+    with open_store(uri, sweep.folder.parents[1], create=False) as store:
+        parent = search_ids(store, f"tags.`bench.trial_uid` = '{sweep.uid}'") if store.experiment_id else []
         if not parent:
             raise TrackingError(
                 f"{mask(uri)}: run {run.path.name} is not there; send it with: lenet-bench sync {run.path}"
             )
-        return make_links(store, run, parent[0], port)
+        return make_links(store, sweep, parent[0])
 
 
-def make_links(store: Store, run: Run, parent_id: str, port: int) -> Links:
-    """The links, from an open store."""
-    remote = store.uri.startswith(("http://", "https://"))
-    base = without_credentials(store.uri) if remote else f"http://127.0.0.1:{port}"
-    experiment = f"{base}/#/experiments/{store.experiment_id}"
-    saved = saved_tags(store, run)
+def newest_links(results: Path, uri: str) -> list[str]:
+    """Lines that open the newest run that a store holds; none if it holds none."""
+    for path in reversed(all_runs(results)):
+        try:
+            lines = find_links(Run.open(path), uri).lines(uri)
+        except (RecordError, TrackingError):
+            continue
+        return [f"newest run: {path}", *lines, f"of others: lenet-bench links RUN --tracking-uri {uri}"]
+    return []
+
+
+def make_links(store: Store, sweep: Sweep, parent_id: str) -> Links:
+    """The links, from an open store. `parent_id`: of the sweep's own run."""
+    experiment = f"#/experiments/{store.experiment_id}"
+    order, saved = find_order(store, parent_id), saved_tags(store, sweep)
     if saved:
         view = f"{experiment}/runs?workflowType=machine_learning&viewStateShareKey="
-        table, chart = view + view_key(run, "trials"), view + view_key(run, "trials") + "&compareRunsMode=CHART"
-        groups = view + view_key(run, "groups") if f"{TAG}{view_key(run, 'groups')}" in saved else ""
+        table = view + sweep.view_key("trials")
+        groups = view + sweep.view_key("groups") if TAG + sweep.view_key("groups") in saved else ""
     else:
-        name, ascending = order(run)
+        name, ascending = order
         table = (
             f"{experiment}/runs?workflowType=machine_learning&searchFilter={quote(children_of(parent_id), safe='')}"
             f"&orderByKey={quote(f'metrics.`{name}`', safe='')}&orderByAsc={str(ascending).lower()}&startTime=ALL"
             "&lifecycleFilter=Active"
         )
-        chart, groups = table + "&compareRunsMode=CHART", ""
-    ids = compared(store, run, parent_id)
+        groups = ""
+    ids = find_compared(store, sweep, parent_id, order)
     compare = (
-        f"{base}/#/compare-runs?runs={quote(json.dumps(ids, separators=(',', ':')), safe='')}"
+        f"#/compare-runs?runs={quote(json.dumps(ids, separators=(',', ':')), safe='')}"
         f"&experiments={quote(json.dumps([store.experiment_id]), safe='')}&workflowType=machine_learning"
         if len(ids) > 1
         else ""
     )
-    command = "" if remote else f"lenet-bench ui --port {port} --tracking-uri {shlex.quote(mask(store.uri))}"
-    return Links(table, chart, groups, compare, f"{experiment}/runs/{parent_id}?workflowType=machine_learning", command)
+    own = f"{experiment}/runs/{parent_id}?workflowType=machine_learning"
+    return Links(table, table + "&compareRunsMode=CHART", groups, compare, own)
 
 
-def compared(store: Store, run: Run, parent_id: str) -> list[str]:
+def find_compared(store: Store, sweep: Sweep, parent_id: str, order: tuple[str, bool]) -> list[str]:
     """Ids of the baseline's run and of the best `TOP` others."""
-    name, ascending = order(run)
-    baseline = _find(store, f"tags.`bench.trial_uid` = '{run.experiment['uid']}:{run.experiment.get('baseline', '')}'")
-    best = _find(
+    name, ascending = order
+    baseline = search_ids(store, f"tags.`bench.trial_uid` = '{sweep.uid}:{sweep.baseline}'")
+    best = search_ids(
         store,
         f"{children_of(parent_id)} AND attributes.status = 'FINISHED'",
         [f"metrics.`{name}` {'ASC' if ascending else 'DESC'}"],
         TOP + 1,
     )
-    return baseline + [one for one in best if one not in baseline][:TOP]
+    return baseline + [run_id for run_id in best if run_id not in baseline][:TOP]

@@ -1,7 +1,6 @@
-"""The sweep's own run in MLflow, the parent of its trials: there before the first trial, described after the last, and
-KILLED where its process died.
+"""The sweep's own run in MLflow, the parent of its trials' runs.
 
-An open store and the sweep's entry go in.
+It is made before the first trial, described after the last, and ended as KILLED where the sweep's process died.
 """
 
 from __future__ import annotations
@@ -18,8 +17,10 @@ from typing import Any
 
 from bench.tracking.calls import create, delete, search, send, set_tag
 from bench.tracking.entries import Entry
-from bench.tracking.plan import Found
+from bench.tracking.plan import HeldRun
 from bench.tracking.store import Store
+
+RANKING = "ranking.json"
 
 
 def writer(process: int | None = None) -> str:
@@ -57,24 +58,19 @@ def is_dead(written_by: str) -> bool:
 def begin(store: Store, sweep: Entry, process: int) -> str:
     """Makes the sweep's run, RUNNING, or opens the one that is there again. Its id."""
     close_dead(store)
-    found = sorted(run.info.run_id for run in search(store, own(sweep)))
-    if not found:
+    there = sorted(str(run.info.run_id) for run in search(store, f"tags.`bench.trial_uid` = '{sweep.uid}'"))
+    if not there:
         return create(store, sweep, "", {"bench.writer": writer(process)})
-    set_tag(store, found[0], "bench.writer", writer(process))
-    store.call(store.client.update_run, found[0], status="RUNNING")
-    return str(found[0])
+    set_tag(store, there[0], "bench.writer", writer(process))
+    store.call(store.client.update_run, there[0], status="RUNNING")
+    return there[0]
 
 
-def own(sweep: Entry) -> str:
-    """The filter that leaves the sweep's own run."""
-    return f"tags.`bench.trial_uid` = '{sweep.uid}'"
-
-
-def only_one(store: Store, sweep: Entry, parents: Sequence[Found]) -> str:
+def only_one(store: Store, sweep: Entry, parents: Sequence[HeldRun]) -> str:
     """The id of the sweep's own run: the one that is there, or a new one. Second ones are deleted."""
     if not parents:
         return create(store, sweep, "", {"bench.writer": writer()})
-    first, *others = sorted(one.run_id for one in parents)
+    first, *others = sorted(run.run_id for run in parents)
     for run_id in others:
         delete(store, run_id)
     return first
@@ -109,9 +105,6 @@ def finish(store: Store, run_id: str, sweep: Entry, artifacts: Sequence[Path], r
     set_tag(store, run_id, "bench.record_hash", state.hexdigest()[:16])
 
 
-RANKING = "ranking.json"
-
-
 def log_data(store: Store, run_id: str, sweep: Entry) -> None:
     """The data sets as inputs of the run, by name and digest. Twice adds nothing: MLflow knows them by both."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
@@ -139,6 +132,7 @@ def close(store: Store, run_id: str) -> None:
     store.call(store.client.set_terminated, run_id, status="KILLED", end_time=round(time.time() * 1000))
 
 
-def described(sweep: Entry, text: str) -> Entry:
-    """The same entry with another description."""
-    return replace(sweep, tags={**sweep.tags, "mlflow.note.content": text})
+def with_links(sweep: Entry, links: str) -> Entry:
+    """The same entry with a paragraph of links below the first line of its description."""
+    answer, _, rest = sweep.tags["mlflow.note.content"].partition("\n\n")
+    return replace(sweep, tags={**sweep.tags, "mlflow.note.content": f"{answer}\n\n{links}\n\n{rest}"})

@@ -1,6 +1,6 @@
-"""What an MLflow store holds of a sweep, what it should hold, and the steps from the one to the other.
+"""The steps that make a store hold what it should: `plan` compares the entries with the runs that a store holds.
 
-Entries and what was found go in; a `Plan` comes out, and counts for people. Nothing is asked of a store here.
+Nothing is asked of a store here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ TERMINAL = ("FINISHED", "FAILED", "KILLED")
 
 
 @dataclass(frozen=True)
-class Found:
+class HeldRun:
     """A run that the store holds for a sweep."""
 
     run_id: str
@@ -26,7 +26,7 @@ class Found:
     parent_id: str
 
     @classmethod
-    def of(cls, run: Any) -> Found:
+    def of(cls, run: Any) -> HeldRun:
         """From MLflow's entity."""
         tags = run.data.tags
         uid = tags.get("bench.trial_uid", "")
@@ -48,7 +48,7 @@ class Plan:
 
     create: list[Entry] = field(default_factory=list)
     complete: list[tuple[Entry, str]] = field(default_factory=list)
-    agreed: list[Found] = field(default_factory=list)
+    agreed: list[HeldRun] = field(default_factory=list)
     replaced: int = 0
     stale: list[str] = field(default_factory=list)
     duplicate: list[str] = field(default_factory=list)
@@ -60,20 +60,20 @@ class Plan:
         return not (self.create or self.complete or self.stale or self.duplicate or self.stray)
 
 
-def plan(entries: Iterable[Entry], found: Iterable[Found]) -> Plan:
+def plan(entries: Iterable[Entry], held: Iterable[HeldRun]) -> Plan:
     """Compares what should be with what is.
 
     Of several runs with the right content the one that is finished stays, then the one of the smallest id: every
     process that looks at the same store chooses alike.
     """
-    runs: dict[str, list[Found]] = defaultdict(list)
-    for one in found:
-        runs[one.uid].append(one)
+    runs: dict[str, list[HeldRun]] = defaultdict(list)
+    for run in held:
+        runs[run.uid].append(run)
     result = Plan()
     for entry in entries:
-        candidates = runs.pop(entry.uid, [])
-        right = [one for one in candidates if one.digest == entry.digest]
-        keep = min(right, key=lambda one: (one.status not in TERMINAL, one.run_id), default=None)
+        candidates, digest = runs.pop(entry.uid, []), entry.digest
+        right = [run for run in candidates if run.digest == digest]
+        keep = min(right, key=lambda run: (run.status not in TERMINAL, run.run_id), default=None)
         if keep is None:
             result.create.append(entry)
             result.replaced += bool(candidates)
@@ -81,9 +81,9 @@ def plan(entries: Iterable[Entry], found: Iterable[Found]) -> Plan:
             result.agreed.append(keep)
         else:
             result.complete.append((entry, keep.run_id))
-        result.duplicate += [one.run_id for one in right if one is not keep]
-        result.stale += [one.run_id for one in candidates if one.digest != entry.digest]
-    result.stray = [one.run_id for group in runs.values() for one in group]
+        result.duplicate += [run.run_id for run in right if run is not keep]
+        result.stale += [run.run_id for run in candidates if run.digest != digest]
+    result.stray = [run.run_id for group in runs.values() for run in group]
     return result
 
 

@@ -1,6 +1,6 @@
 """Results of pytest-benchmark as runs in MLflow, beside those of sweeps: one parent a file, one child a benchmark.
 
-A file that the plug-in saved goes in; entries come out, equal for equal files, so that importing twice adds nothing.
+Equal files give equal entries, so that importing twice adds nothing.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def file_entries(file: PytestFile) -> tuple[Entry, list[Entry]]:
     }
     shared = {name: value for name, value in shared.items() if value}
     at_ms = _milliseconds(file.datetime)
-    entries = [_entry(uid, one, shared, at_ms) for one in file.benchmarks]
+    entries = [_entry(uid, benchmark, shared, at_ms) for benchmark in file.benchmarks]
     sweep = Entry(
         uid, f"pytest-benchmark {file.datetime[:19]}", "FINISHED", at_ms, at_ms,
         metrics=[("sweep/trials", float(len(entries)), 0)],
@@ -58,21 +58,21 @@ def file_entries(file: PytestFile) -> tuple[Entry, list[Entry]]:
     return sweep, entries
 
 
-def _entry(uid: str, one: PytestBenchmark, shared: dict[str, str], at_ms: int) -> Entry:
-    key = hashlib.sha256(one.fullname.encode()).hexdigest()[:16]
-    numbers = {f"time/{name}_ms": _times(one.stats.get(name), 1e3) for name in TIMES}
-    numbers |= {f"quality/{name}": _times(one.stats.get(name), 1) for name in COUNTS}
-    parameters = {**one.params, **{f"info {name}": value for name, value in one.extra_info.items()}}
+def _entry(uid: str, benchmark: PytestBenchmark, shared: dict[str, str], at_ms: int) -> Entry:
+    key = hashlib.sha256(benchmark.fullname.encode()).hexdigest()[:16]
+    numbers = {f"time/{name}_ms": _scaled(benchmark.stats.get(name), 1e3) for name in TIMES}
+    numbers |= {f"quality/{name}": _scaled(benchmark.stats.get(name), 1) for name in COUNTS}
+    parameters = {**benchmark.params, **{f"info {name}": value for name, value in benchmark.extra_info.items()}}
     return Entry(
-        f"{uid}:{key}", run_name(one.name), "FINISHED", at_ms, at_ms,
-        params={"benchmark": text(one.fullname), "group": text(one.group or "")}
+        f"{uid}:{key}", run_name(benchmark.name), "FINISHED", at_ms, at_ms,
+        params={"benchmark": text(benchmark.fullname), "group": text(benchmark.group or "")}
         | {_name(name): text(value) for name, value in parameters.items()},
         metrics=[(name, value, 0) for name, value in numbers.items() if value is not None],
         tags={**shared, "bench.role": "trial", "bench.status": "ok"},
     )  # fmt: skip
 
 
-def _times(value: object, factor: float) -> float | None:
+def _scaled(value: object, factor: float) -> float | None:
     return rounded(value * factor if isinstance(value, (int, float)) else value)
 
 

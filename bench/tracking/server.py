@@ -1,12 +1,13 @@
-"""An MLflow server on this machine, for looking at a local store: start, wait until it answers, end.
+"""An MLflow server on this machine, for looking at a local store: `serve` starts it, waits until it answers, ends it.
 
-A tracking URI and a port go in; a running `Server` comes out. It listens on loopback only, with the job runner off,
-which otherwise takes eight more processes and four times the memory.
+It listens on loopback only, and has the job runner off, which otherwise takes eight more processes and four times the
+memory. It dies with the process that started it, however that ends.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import importlib.util
 import os
 import signal
@@ -23,9 +24,8 @@ from typing import Any
 from bench.errors import TrackingError
 from bench.tracking.sqlite import initialize_sqlite
 from bench.tracking.store import probe, quiet_environment
-from bench.tracking.uri import artifact_root, mask, sqlite_path
+from bench.tracking.uri import HOST, UI_PORT, artifact_root, is_server, mask, sqlite_path
 
-HOST = "127.0.0.1"
 START_S = 180.0
 STOP_S = 10.0
 
@@ -61,8 +61,8 @@ class Server:
 
 
 @contextlib.contextmanager
-def serve(uri: str, *, port: int = 5000, results: Path | None = None, start_s: float = START_S) -> Iterator[Server]:
-    """Runs a server on a store for as long as the block lasts.
+def serve(uri: str, *, port: int = UI_PORT, results: Path | None = None, start_s: float = START_S) -> Iterator[Server]:
+    """Runs a server on a store for as long as the block lasts, and as the thread lives that entered it (Linux).
 
     **Arguments:**
 
@@ -73,7 +73,7 @@ def serve(uri: str, *, port: int = 5000, results: Path | None = None, start_s: f
 
     Raises `TrackingError` if the port is taken or the server does not come up.
     """
-    if uri.startswith(("http://", "https://")):
+    if is_server(uri):
         raise TrackingError(f"{mask(uri)} is a server already; open it in a browser")
     if importlib.util.find_spec("mlflow") is None:
         raise TrackingError("mlflow is not installed; install it with `pip install mlflow`")
@@ -91,14 +91,24 @@ def serve(uri: str, *, port: int = 5000, results: Path | None = None, start_s: f
     url = f"http://{HOST}:{port}"
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-        )
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            preexec_fn=_end_with_parent,
+        )  # fmt: skip
         server = Server(url, process)
         try:
             _wait_until_ready(server, log, start_s)
             yield server
         finally:
             server.stop()
+
+
+def _end_with_parent() -> None:
+    """Asks the kernel (Linux) to end this process when its parent dies, as when the terminal is closed.
+
+    By SIGTERM, which `mlflow server` passes on to the process that serves; by SIGKILL that one would stay.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGTERM)  # 1 is PR_SET_PDEATHSIG
 
 
 def _free_port(port: int) -> int:

@@ -1,8 +1,7 @@
-"""Opening an MLflow store: which one, is it there, and what went wrong in one line.
+"""Opening an MLflow store: is it there, and does it hold the suite's experiment?
 
-A tracking URI goes in; an open `Store` (client and experiment) or a `TrackingError` comes out. Nothing is logged here
-and no record is read: `bench.tracking.sync` does that. MLflow is imported inside functions, because its import takes
-about 3 s and a machine without it must still run sweeps.
+`open_store` gives a `Store` (a client and an experiment) or raises a `TrackingError` of one line. MLflow is imported
+inside functions, because its import takes about 3 s and a machine without it must still run sweeps.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from urllib.parse import unquote, urlsplit
 from bench.errors import TrackingError
 from bench.tracking.failures import PROBE_S, REQUEST_TIMEOUT_S, Patience, T, attempt, first_line, import_mlflow
 from bench.tracking.sqlite import initialize_sqlite
-from bench.tracking.uri import artifact_root, mask, sqlite_path, without_credentials
+from bench.tracking.uri import artifact_root, is_server, mask, sqlite_path, without_credentials
 
 EXPERIMENT = "lenet-bench"
 """One MLflow experiment holds the whole suite: its UI compares runs only within one experiment."""
@@ -34,7 +33,6 @@ EXPERIMENT_TAGS = {
     "mlflow.experiment.primaryMetric.greaterIsBetter": "true",
     "mlflow.note.content": "LeNet Bench: one parent run a sweep, one child run a trial.",
 }
-
 
 ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -86,7 +84,7 @@ def open_store(uri: str, results: Path, *, create: bool = True, patience_s: floa
 
     Raises `TrackingError`.
     """
-    remote = uri.startswith(("http://", "https://"))
+    remote = is_server(uri)
     version = probe(uri, min(PROBE_S, patience_s)) if remote else ""
     with quiet_environment():
         mlflow = import_mlflow()

@@ -1,177 +1,123 @@
-"""Records into MLflow, and back into agreement: MLflow is a replica that can be rebuilt at any time.
+"""Makes an MLflow store agree with a run's results: MLflow is a replica that can be rebuilt at any time.
 
-A `Run` folder and a tracking URI go in; the store then holds one parent run for the sweep and exactly one child run
-for each record, with the newest content. Interrupted anywhere and run again, or run twice, the end is the same.
-Records are only read.
+After `replicate` the store holds one parent run for the sweep and exactly one child run for each record, with the
+newest content. Interrupted anywhere and done again, or done twice, the end is the same.
 
-How: every run carries a uid (`bench.trial_uid`) and a digest of its content (`bench.record_hash`). One search says
-what is there; `bench.tracking.plan.plan` compares it with the entries; what differs is mended, and searched again until
-nothing differs.
+How: every run in MLflow carries a uid (`bench.trial_uid`) and a digest of its content (`bench.record_hash`). One search
+says what is there; `bench.tracking.plan.plan` compares it with the entries; what differs is mended, and searched again
+until nothing differs.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-from bench.errors import RecordError, TrackingError
+from bench.errors import TrackingError
 from bench.machine.locks import lock_if_writable
-from bench.records.run import Run, all_runs
-from bench.tracking import parent as sweep_run
+from bench.tracking import parent
 from bench.tracking.calls import RunGone, create, delete, search, send, set_tag
-from bench.tracking.entries import Entry, make_entries, ranking_table
-from bench.tracking.failures import PROBE_S
-from bench.tracking.links import links, make_links
-from bench.tracking.plan import Found, Plan, SyncResult, plan
+from bench.tracking.entries import Entry
+from bench.tracking.links import Links, make_links
+from bench.tracking.plan import HeldRun, Plan, SyncResult, plan
 from bench.tracking.sqlite import analyze_sqlite
 from bench.tracking.store import Store, open_store
 from bench.tracking.uri import mask, sqlite_path
-from bench.tracking.views import write_views
-
-if TYPE_CHECKING:
-    import pandas as pd
-
+from bench.tracking.views import Sweep, write_views
 
 Progress = Callable[[int, int], None]
 
 ROUNDS = 4  # one to mend, one to see that it is mended; more only where another process writes the same sweep
 
 
-def sync(
-    run: Run,
-    uri: str,
-    *,
-    table: pd.DataFrame | None = None,
-    artifacts: Sequence[Path] = (),
-    on_progress: Progress | None = None,
-    dry_run: bool = False,
-    patience_s: float = PROBE_S,
-) -> SyncResult:
-    """Makes a store hold what a run's records say: opens it, and replicates into it.
+@dataclass(frozen=True)
+class Content:
+    """What a store shall hold of one run.
 
     **Arguments:**
 
-    - `run`: the run's folder. `uri`: of the store, as `resolve_uri` returns it.
-    - `table`, `artifacts`, `on_progress`: as in `replicate`.
-    - `dry_run`: only count.
-    - `patience_s`: seconds in all for which failing calls are tried again.
-
-    Raises `TrackingError` of one line that says what to run later, and `RecordError` for damaged records.
+    - `sweep`: which sweep it is. `parent`, `trials`: the entry of its own run, and those of its trials.
+    - `ranking`: a table, as `columns` and `data` (rows). `artifacts`: files or folders that the parent run shall hold.
     """
-    try:
-        database = sqlite_path(uri)
-        if dry_run and database and not database.exists():
-            return SyncResult(created=sum(1 for _ in run.each()), dry_run=True)
-        with open_store(uri, run.path.resolve().parents[1], create=not dry_run, patience_s=patience_s) as store:
-            if dry_run:
-                return examine(store, run, table=table)
-            return replicate(store, run, table=table, artifacts=artifacts, on_progress=on_progress)
-    except TrackingError as error:
-        raise later(error, run) from error
+
+    sweep: Sweep
+    parent: Entry
+    trials: list[Entry]
+    ranking: dict[str, Any]
+    artifacts: Sequence[Path] = ()
+
+    def __post_init__(self) -> None:
+        """Raises `TrackingError` for a uid that cannot be searched for."""
+        if any(sign in self.parent.uid for sign in "'`\"\\"):
+            raise TrackingError(
+                f"{self.sweep.folder}: the uid {self.parent.uid!r} has signs that MLflow's filters do not take"
+            )
 
 
-def later(error: TrackingError, run: Run) -> TrackingError:
-    """The error, and what to do about it when the store is back."""
-    text = str(error)
-    advice = f"; the records are safe, send them later with: lenet-bench sync {run.path}"
-    return error if text.endswith(advice) else TrackingError(text + advice)
-
-
-def replicate(
-    store: Store,
-    run: Run,
-    *,
-    table: pd.DataFrame | None = None,
-    artifacts: Sequence[Path] = (),
-    on_progress: Progress | None = None,
-) -> SyncResult:
-    """Makes an open store hold what a run's records say.
+def replicate(store: Store, content: Content, on_progress: Progress | None = None) -> tuple[SyncResult, Links]:
+    """Makes an open store hold a run: what was done, and where to look.
 
     **Arguments:**
 
-    - `table`: one row a trial, as `bench.analysis.table.build_table` makes it; made here if it is not given.
-    - `artifacts`: files (or folders) that the parent run shall hold.
     - `on_progress`: called with (trials in agreement, trials) after each.
+
+    Raises `TrackingError`.
     """
-    with lock_if_writable(run.path / "sync.lock"):
-        sweep, entries, rows = _entries(run, table)
-        sweep_run.close_dead(store)
-        result = agree(store, sweep, entries, on_progress)
+    with lock_if_writable(content.sweep.folder / "sync.lock"):
+        parent.close_dead(store)
+        result = agree(store, content.parent, content.trials, on_progress)
         if result.created:
             analyze_sqlite(store.uri)
-        write_views(store, run, result.parent_run_id)
-        found = make_links(store, run, result.parent_run_id, port=5000)
-        answer, _, rest = sweep.tags["mlflow.note.content"].partition("\n\n")
-        whole = sweep_run.described(sweep, f"{answer}\n\n{found.markdown()}\n\n{rest}")
-        there = [path for path in artifacts if path.exists()]
-        sweep_run.finish(store, result.parent_run_id, whole, there, ranking_table(run, rows))
+        write_views(store, content.sweep, result.parent_run_id)
+        links = make_links(store, content.sweep, result.parent_run_id)
+        described = parent.with_links(content.parent, links.markdown())
+        files = [path for path in content.artifacts if path.exists()]
+        parent.finish(store, result.parent_run_id, described, files, content.ranking)
+        return result, links
+
+
+def examine(uri: str, results: Path, content: Content, patience_s: float) -> SyncResult:
+    """What `replicate` would do. Nothing is written, not even a missing store. Raises `TrackingError`."""
+    database = sqlite_path(uri)
+    if database and not database.exists():
+        return SyncResult(created=len(content.trials), dry_run=True)
+    with open_store(uri, results, create=False, patience_s=patience_s) as store:
+        parents, children = _look(store, content.parent) if store.experiment_id else ([], [])
+        result = SyncResult(dry_run=True, experiment_id=store.experiment_id)
+        result.parent_run_id = min((run.run_id for run in parents), default="")
+        steps = plan(content.trials, children)
+        result.unchanged = len(steps.agreed)
+        result.add(steps)
         return result
 
 
-def examine(store: Store, run: Run, *, table: pd.DataFrame | None = None) -> SyncResult:
-    """What `replicate` would do."""
-    sweep, entries, _ = _entries(run, table)
-    parents, children = _look(store, sweep) if store.experiment_id else ([], [])
-    result = SyncResult(dry_run=True, experiment_id=store.experiment_id)
-    result.parent_run_id = min((one.run_id for one in parents), default="")
-    steps = plan(entries, children)
-    result.unchanged = len(steps.agreed)
-    result.add(steps)
-    return result
-
-
-def newest_links(results: Path, uri: str) -> list[str]:
-    """The links of the newest run that a server holds, and how to get the others'; empty if it holds none."""
-    for path in reversed(all_runs(results)):
-        try:
-            run = Run.open(path)
-            return [
-                f"newest run: {path}",
-                *links(run, uri).lines(),
-                "of others: lenet-bench links RUN --tracking-uri " + uri,
-            ]
-        except (RecordError, TrackingError):
-            continue
-    return []
-
-
-def _entries(run: Run, table: pd.DataFrame | None) -> tuple[Entry, list[Entry], pd.DataFrame]:
-    if table is None:
-        from bench.analysis.table import build_table
-
-        table = build_table([run])
-    sweep, entries = make_entries(run, table)
-    if any(sign in sweep.uid for sign in "'`\"\\"):
-        raise TrackingError(f"{run.path}: the uid {sweep.uid!r} has signs that MLflow's filters do not take")
-    return sweep, entries, table
-
-
-def _look(store: Store, sweep: Entry) -> tuple[list[Found], list[Found]]:
-    """The parent runs and the child runs that the store holds for a sweep."""
-    runs = search(store, f"tags.`bench.sweep_uid` = '{sweep.uid}'")
-    parents = [Found.of(run) for run in runs if run.data.tags.get("bench.role") == "sweep"]
-    return parents, [Found.of(run) for run in runs if run.data.tags.get("bench.role") != "sweep"]
-
-
 def agree(store: Store, sweep: Entry, entries: list[Entry], on_progress: Progress | None = None) -> SyncResult:
-    """Mends what differs, round by round, until a search finds no difference."""
+    """Mends what differs, round by round, until a search finds no difference. Raises `TrackingError`."""
     result = SyncResult(experiment_id=store.experiment_id)
     for number in range(ROUNDS):
         parents, children = _look(store, sweep)
-        result.parent_run_id = parent_id = sweep_run.only_one(store, sweep, parents)
+        result.parent_run_id = parent_id = parent.only_one(store, sweep, parents)
         steps = plan(entries, children)
         result.add(steps)
         if number == 0:
             result.unchanged = len(steps.agreed)
-        for one in steps.agreed:
-            if one.parent_id != parent_id:
-                set_tag(store, one.run_id, "mlflow.parentRunId", parent_id)
+        for run in steps.agreed:
+            if run.parent_id != parent_id:
+                set_tag(store, run.run_id, "mlflow.parentRunId", parent_id)
         if steps.done:
             return result
         _mend(store, steps, parent_id, len(entries), on_progress)
     raise TrackingError(f"{mask(store.uri)} changes while it is written; is the same run sent from elsewhere?")
+
+
+def _look(store: Store, sweep: Entry) -> tuple[list[HeldRun], list[HeldRun]]:
+    """The parent runs and the child runs that the store holds for a sweep."""
+    runs = search(store, f"tags.`bench.sweep_uid` = '{sweep.uid}'")
+    parents = [HeldRun.of(run) for run in runs if run.data.tags.get("bench.role") == "sweep"]
+    return parents, [HeldRun.of(run) for run in runs if run.data.tags.get("bench.role") != "sweep"]
 
 
 def _mend(store: Store, steps: Plan, parent_id: str, total: int, on_progress: Progress | None) -> None:

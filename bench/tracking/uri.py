@@ -9,6 +9,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 from bench.errors import TrackingError
 
+HOST, UI_PORT = "127.0.0.1", 5000
+"""Where `lenet-bench ui` starts a server, unless it is told another port; MLflow's own default."""
+
 DATABASES = ("postgresql", "mysql", "mssql")
 SCHEMES = (
     "sqlite:////absolute/path/mlflow.db, http://host:5000, https://..., postgresql://..., mysql://... or mssql://..."
@@ -55,6 +58,11 @@ def without_credentials(uri: str) -> str:
     """An http(s) URI as it may stand in a link: neither user nor password."""
     parts = urlsplit(uri)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", ""))
+
+
+def is_server(uri: str) -> bool:
+    """Is the store behind an MLflow server, which has a UI of its own?"""
+    return uri.startswith(("http://", "https://"))
 
 
 def sqlite_path(uri: str) -> Path | None:

@@ -1,8 +1,9 @@
-"""The child process that talks to MLflow: JSON requests on standard input, JSON lines on standard output.
+"""The process that talks to MLflow: `python -m bench.tracking.worker` takes JSON lines and answers in JSON lines.
 
-`open` makes the sweep's run before the first trial; `sync` brings the store into agreement and logs the best trial as a
-model. Between requests it sleeps, so that nothing of it runs while a trial is timed. When its input ends, a sweep that
-was begun and not finished is KILLED in MLflow: then the process that asked for it has died.
+It is given plain values and reads no records. `open` makes the sweep's run before the first trial; `sync` brings the
+store into agreement and logs the best trial as a model. Between requests it sleeps, so that nothing of it runs while a
+trial is timed. When its input ends, a sweep that was begun and not finished is KILLED in MLflow: then the process that
+asked for it has died.
 """
 
 from __future__ import annotations
@@ -11,23 +12,25 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from bench.errors import RecordError, TrackingError
-from bench.records.run import Run
-from bench.tracking import parent as sweep_run
-from bench.tracking.entries import sweep_entry
-from bench.tracking.links import make_links
+from bench.errors import TrackingError
+from bench.tracking import parent
+from bench.tracking.entries import Entry
 from bench.tracking.store import Store, open_store
-from bench.tracking.sync import later, replicate, sync
+from bench.tracking.sync import Content, Progress, examine, replicate
+from bench.tracking.views import Sweep
 
 PROGRESS_EVERY_S = 0.2
 
+Message = dict[str, Any]
+Tell = Callable[[Message], None]
+
 
 class Session:
-    """One store, opened at the first request that reaches it and kept.
+    """One store, opened at the first request that needs it and kept.
 
     **Arguments:**
 
@@ -40,6 +43,18 @@ class Session:
         self._store: Store | None = None
         self._begun: list[str] = []
 
+    def answer(self, request: Message, lines: Iterator[Message], tell: Tell) -> None:
+        """Does what is asked and tells the end of it; a store that fails comes back as one line.
+
+        **Arguments:**
+
+        - `lines`: what follows the request. `tell`: takes the answer, and before it how far it is.
+        """
+        try:
+            tell(self._open(request) if request["do"] == "open" else self._sync(request, lines, tell))
+        except TrackingError as error:
+            tell({"kind": "failed", "reason": str(error)})
+
     def store(self) -> Store:
         """The open store. Raises `TrackingError`."""
         if self._store is None:
@@ -47,49 +62,49 @@ class Session:
             self._store = self._stack.enter_context(opened)
         return self._store
 
-    def open(self, run: Run, process: int) -> None:
-        """Makes the sweep's run, and imports what the end will need."""
-        store = self.store()
-        from bench.analysis.table import build_table
+    def _open(self, request: Message) -> Message:
+        self._begun.append(parent.begin(self.store(), Entry(**request["parent"]), request["process"]))
+        return {"kind": "done"}
 
-        empty = build_table([run])
-        self._begun.append(sweep_run.begin(store, sweep_entry(run, [], empty.iloc[:0]), process))
-
-    def sync(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Brings the store into agreement with a run; what was done, and where to look."""
-        from bench.analysis.table import build_table
-
-        run = Run.open(Path(request["run"]))
-        table = build_table([run])
+    def _sync(self, request: Message, lines: Iterator[Message], tell: Tell) -> Message:
+        content = read_content(request, lines)
         if request["dry_run"]:
-            would = sync(run, self._uri, table=table, dry_run=True, patience_s=self._patience_s)
-            return {"kind": "done", "text": str(would), "links": []}
-        store, artifacts = self.store(), [Path(path) for path in request["artifacts"]]
-        result = replicate(store, run, table=table, artifacts=artifacts, on_progress=tell_progress())
+            would = examine(self._uri, self._results, content, self._patience_s)
+            return {"kind": "done", "text": str(would), "links": None, "model": ""}
+        result, links = replicate(self.store(), content, progress_to(tell))
         self._begun = [run_id for run_id in self._begun if run_id != result.parent_run_id]
-        lines = make_links(store, run, result.parent_run_id, request["port"]).lines()
-        model = ""
-        if request["model"]:
-            from bench.tracking.champion import log_best
+        model = request["best"]
+        if isinstance(model, dict):
+            from bench.tracking.champion import Best, log_best
 
-            model = log_best(store, run, table)
-        return {"kind": "done", "text": str(result), "links": lines, "model": model}
+            model = log_best(self.store(), content.sweep, Best(**model))
+        return {"kind": "done", "text": str(result), "links": vars(links), "model": model}
 
     def close(self) -> None:
         """Ends what was begun and not finished, and leaves the store."""
         with contextlib.suppress(TrackingError), self._stack:
             if self._store is not None:
                 for run_id in self._begun:
-                    sweep_run.close(self._store, run_id)
+                    parent.close(self._store, run_id)
 
 
-def tell(message: dict[str, Any]) -> None:
-    """Writes one line."""
-    with contextlib.suppress(BrokenPipeError):
-        print(json.dumps(message), file=sys.__stdout__, flush=True)
+def read_content(request: Message, lines: Iterator[Message]) -> Content:
+    """What `bench.tracking.client.sync_request` wrote: the request, and after it a line an entry, the sweep's last.
+
+    Raises `EOFError` if the lines end before that.
+    """
+    entries: list[Entry] = []
+    for line in lines:
+        if "entry" in line:
+            entries.append(Entry(**line["entry"]))
+            continue
+        *trials, sweep = entries
+        artifacts = [Path(path) for path in request["artifacts"]]
+        return Content(Sweep.from_dict(request["sweep"]), sweep, trials, request["ranking"], artifacts)
+    raise EOFError("the request was not written to its end")
 
 
-def tell_progress() -> Any:
+def progress_to(tell: Tell) -> Progress:
     """A function that tells how far a sync is, a few times a second."""
     told_s = 0.0
 
@@ -102,35 +117,24 @@ def tell_progress() -> Any:
     return on_progress
 
 
-def answer(session: Session, request: dict[str, Any]) -> dict[str, Any]:
-    """Does what is asked; failures that are for people come back as a line."""
-    run = Run.open(Path(request["run"]))
-    try:
-        if request["do"] == "open":
-            session.open(run, request["process"])
-            return {"kind": "done"}
-        return session.sync(request)
-    except TrackingError as error:
-        return {"kind": "failed", "reason": str(later(error, run))}
-    except RecordError as error:
-        return {"kind": "failed", "reason": str(error)}
-
-
-def requests() -> Iterator[dict[str, Any]]:
-    """What is asked for, until nobody asks any more."""
-    for line in sys.stdin:
-        yield json.loads(line)
+def print_line(message: Message) -> None:
+    """Writes one line."""
+    with contextlib.suppress(BrokenPipeError):
+        print(json.dumps(message), file=sys.__stdout__, flush=True)
 
 
 def main() -> int:
-    """Answers requests. The first line says which store."""
-    settings = json.loads(sys.stdin.readline())
+    """Answers requests until nobody asks any more. The first line says which store."""
+    lines = map(json.loads, sys.stdin)
+    settings = next(lines)
     # Whatever libraries print must not get between the lines.
     sys.stdout = sys.stderr
     session = Session(settings["uri"], Path(settings["results"]), settings["patience_s"])
     try:
-        for request in requests():
-            tell(answer(session, request))
+        for request in lines:
+            session.answer(request, lines, print_line)
+    except EOFError:
+        return 0
     finally:
         session.close()
     return 0
