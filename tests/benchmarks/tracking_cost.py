@@ -23,12 +23,12 @@ TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS), str(TESTS.parent)]
 
 from fakes.synthetic_run import make_synthetic_run
+from fakes.tracked_run import sync
 
 from bench.analysis.table import build_table
 from bench.records.run import Run
 from bench.tracking.server import serve
 from bench.tracking.store import quiet_environment
-from bench.tracking.sync import sync
 from bench.tracking.uri import resolve_uri
 
 BENCH = [sys.executable, "-m", "bench"]
@@ -77,18 +77,17 @@ def local(folders, sizes, repeats):
 def rates(folder, trials):
     """Trials a second into sqlite and over HTTP."""
     run = make_synthetic_run(folder / "rates" / "r1", trials, uid="rates")
-    table = build_table([run])
     uri = resolve_uri(None, folder / "file")
     small = make_synthetic_run(folder / "warm" / "r1", 100, uid="warm")
     sync(small, uri)
     began, cpu = time.monotonic(), time.process_time()
-    sync(run, uri, table=table)
+    sync(run, uri)
     took, busy = time.monotonic() - began, time.process_time() - cpu
     print(f"sqlite: {trials / took:.1f} trials/s, {busy / took:.0%} of it on the processor", flush=True)
     with serve(resolve_uri(None, folder / "http"), port=0) as server:
         sync(small, server.url, patience_s=30)
         began, cpu = time.monotonic(), time.process_time()
-        sync(run, server.url, table=table, patience_s=30)
+        sync(run, server.url, patience_s=30)
         took, busy = time.monotonic() - began, time.process_time() - cpu
         print(f"http: {trials / took:.1f} trials/s, {busy / took:.0%} of it on the client's processor", flush=True)
 
@@ -97,7 +96,7 @@ def look(folder, path):
     """The UI's first page sorted by a metric, and search_runs against our table."""
     run, uri = Run.open(path), resolve_uri(None, folder / "large")
     began = time.monotonic()
-    print(f"sync of {path.name}: {sync(run, uri)} in {time.monotonic() - began:.0f} s", flush=True)
+    print(f"sync of {path.name}: {sync(run, uri).text} in {time.monotonic() - began:.0f} s", flush=True)
     body = {"experiment_ids": ["1"], "max_results": 100, "order_by": ["metrics.`test/accuracy` DESC"],
             "filter": "tags.`bench.role` = 'trial'"}  # fmt: skip
     with serve(uri, port=0) as server:
@@ -157,7 +156,7 @@ def main():
         folders = [Path(folder) / "synthetic" / f"n{size}" for size in options.sizes]
         for path, size in zip(folders, options.sizes, strict=True):
             # In a process of its own: what this one has grown to would count as its children's peak (they start as it).
-            command = [sys.executable, str(TESTS / "synthetic_run.py"), str(path), str(size)]
+            command = [sys.executable, str(TESTS / "fakes" / "synthetic_run.py"), str(path), str(size)]
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores", flush=True)
         local(folders, options.sizes, options.repeats)

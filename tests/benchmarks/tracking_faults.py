@@ -12,14 +12,14 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parents[2])]
+TESTS = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(TESTS), str(TESTS.parent)]
 
 from fakes.faulty_proxy import FaultyProxy
-from fakes.tracked_run import make_run, make_table, snapshot
+from fakes.tracked_run import make_run, snapshot, sync
 
 from bench.errors import TrackingError
 from bench.tracking.server import serve
-from bench.tracking.sync import sync
 from bench.tracking.uri import resolve_uri
 
 AXES = {"activation": ["relu", "tanh"], "batch_size": [8, 16, 24, 32, 40, 48, 56, 64]}
@@ -40,19 +40,13 @@ def kill(folder, kills, seed):
     """Kills syncs."""
     run = make_run(folder / "kills" / "r1", AXES)
     uri, quiet = resolve_uri(None, folder / "kills"), resolve_uri(None, folder / "quiet")
-    sync(run, quiet, table=make_table(run))
-    command = [
-        sys.executable,
-        str(Path(__file__).parents[1] / "fakes" / "sync_and_kill.py"),
-        run.path,
-        uri,
-        str(kills),
-        str(seed),
-    ]
+    sync(run, quiet)
+    command = [sys.executable, "-m", "fakes.sync_and_kill", run.path, uri, str(kills), str(seed)]
     began = time.monotonic()
-    partial = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=TESTS)
+    partial = done.stdout.strip()
     print(f"{kills} kills in {time.monotonic() - began:.0f} s, {partial} of them left a part of the run", flush=True)
-    sync(run, uri, table=make_table(run), patience_s=30)
+    sync(run, uri, patience_s=30)
     return compare("kills", snapshot(uri), snapshot(quiet))
 
 
@@ -60,10 +54,10 @@ def disturb(folder, syncs, seed):
     """Syncs through the proxy, each time after some damage to what the store holds."""
     uri, quiet = resolve_uri(None, folder / "server"), resolve_uri(None, folder / "calm")
     run = make_run(folder / "server" / "r1")
-    sync(run, quiet, table=make_table(run))
+    sync(run, quiet)
     failed, met = 0, 0
     with serve(uri, port=0) as server:
-        sync(run, server.url, table=make_table(run), patience_s=30)
+        sync(run, server.url, patience_s=30)
         from mlflow import MlflowClient
 
         client = MlflowClient(server.url)
@@ -73,14 +67,14 @@ def disturb(folder, syncs, seed):
                 client.delete_run(one.info.run_id)
             with FaultyProxy(server.url, 0.25, seed + number) as proxy:
                 try:
-                    sync(run, proxy.url, table=make_table(run), patience_s=5)
+                    sync(run, proxy.url, patience_s=5)
                 except TrackingError:
                     failed += 1
                 met += sum(proxy.met.values())
         print(
             f"{syncs} syncs through the proxy met {met} faults; {failed} gave up and were left to the next", flush=True
         )
-        sync(run, server.url, table=make_table(run), patience_s=30)
+        sync(run, server.url, patience_s=30)
         return compare("network", snapshot(server.url), snapshot(quiet))
 
 

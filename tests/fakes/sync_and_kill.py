@@ -1,9 +1,9 @@
 """Syncs a run again and again, each time in a process of its own that is killed (SIGKILL) at a random moment.
 
-`python sync_and_kill.py RUN URI KILLS SEED`. The moment is drawn within a random one of the calls to the store, so that
-it falls on a sync at work on fast machines and slow ones; before each a random half of the trials is deleted, so that
-there is work. MLflow is imported, and used on another store, once, and forked from. Prints how many kills left a sqlite
-store with a part of the run.
+`python -m fakes.sync_and_kill RUN URI KILLS SEED`, from tests/. The moment is drawn within a random one of the calls to
+the store, so that it falls on a sync at work on fast machines and slow ones; before each a random half of the trials is
+deleted, so that there is work. MLflow is imported, and used on another store, once, and forked from. Prints how many
+kills left a sqlite store with a part of the run.
 """
 
 import contextlib
@@ -16,10 +16,10 @@ import tempfile
 import time
 from pathlib import Path
 
+from bench.records.run import Run
 from bench.tracking.store import Store, open_store
-from bench.tracking.sync import sync
 from bench.tracking.uri import sqlite_path
-from fakes.tracked_run import Run, make_table
+from fakes.tracked_run import sync
 
 LONGEST_CALL_S = 0.03
 
@@ -58,9 +58,9 @@ def main():
     path, uri, kills, seed = sys.argv[1:]
     draw, partial = random.Random(int(seed)), 0
     run = Run.open(Path(path))
-    table = make_table(run)
+    trials = len(run.records())
     with tempfile.TemporaryDirectory() as folder:
-        sync(run, f"sqlite:///{folder}/other.db", table=table)
+        sync(run, f"sqlite:///{folder}/other.db")
     for number in range(int(kills)):
         told, tell = os.pipe()
         child = os.fork()
@@ -69,20 +69,20 @@ def main():
             try:
                 damage(run, uri, random.Random(f"{seed} {number}"))
                 report_calls(tell)
-                sync(run, uri, table=table, patience_s=30)
+                sync(run, uri, patience_s=30)
             except Exception as error:
                 print(error, file=sys.stderr)
                 os._exit(1)
             os._exit(0)
         os.close(tell)
-        calls = draw.randint(1, len(table))
+        calls = draw.randint(1, trials)
         while calls > 0 and os.read(told, 1):
             calls -= 1
         time.sleep(draw.uniform(0, LONGEST_CALL_S))
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         os.close(told)
-        partial += has_part(sqlite_path(uri), len(table))
+        partial += has_part(sqlite_path(uri), trials)
     print(partial)
 
 

@@ -1,24 +1,35 @@
-"""Small made-up runs for the tests of tracking, and a command that syncs one: `python tracked_run.py RUN URI`."""
+"""Small made-up runs for the tests of tracking, and `sync`, which sends one without a process of its own.
 
+`python -m fakes.tracked_run RUN URI` sends one too.
+"""
+
+import contextlib
 import itertools
+import json
 import re
-import statistics
 import sys
+from collections import namedtuple
 from pathlib import Path
+from unittest import mock
 
-import pandas as pd
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
+from bench.analysis.results import Results
+from bench.errors import TrackingError
 from bench.experiment.trial import PHASES, Trial
 from bench.records.record import Record, SeedResult, Timing
 from bench.records.run import Run
+from bench.tracking import worker
+from bench.tracking.client import sync_request
+from bench.tracking.failures import import_mlflow
+from bench.tracking.links import Links
+from bench.tracking.store import open_store, quiet_environment
 
 START_S = 1_760_000_000.0
 
 
 def make_record(knobs, place, status="ok", **changes):
-    """A record with two seeds, three epochs, and two blocks a phase, all computed from `place`."""
+    """A record with two seeds, three epochs, and two blocks a phase, all computed from `place`: a test accuracy of
+    0.905 + place / 1000, and 1.1, 2.2 and 3.3 ms times place + 1 for forward, backward and step.
+    """
     trial = Trial.from_knobs(knobs)
     seeds = [
         SeedResult(
@@ -34,7 +45,10 @@ def make_record(knobs, place, status="ok", **changes):
         for seed in (0, 1)
     ]  # fmt: skip
     samples = {
-        phase: [[0, 0, 10, 0.01 * (place + 1) * (order + 1), 0.01], [1, 0, 10, 0.011 * (place + 1) * (order + 1), 0.01]]
+        phase: [
+            [process, 0, 10, seconds * (place + 1) * (order + 1), 0.01]
+            for process, seconds in enumerate((0.01, 0.0121))
+        ]
         for order, phase in enumerate(PHASES)
     }
     ok = status == "ok"
@@ -61,41 +75,59 @@ def make_run(path, axes=None, records=True, uid="abc123"):
         "baseline": made[0].key, "git": {"commit": "0123abc", "branch": "main", "dirty": True},
         "started_s": START_S - 1, "command": "lenet-bench run experiments/quick.toml",
     }  # fmt: skip
-    run = Run.create(path, experiment, {"id": "m1"})
+    run = Run.create(path, experiment, {"id": "m1", "torch": "2.13.0"})
     if records:
         for record in made:
             run.append(record)
     return run
 
 
-def make_table(run):
-    """One row a record, with the columns that tracking reads."""
-    rows = []
-    for record in run.records():
-        row = {
-            "key": record.key,
-            "name": record.name,
-            "status": record.status,
-            "machine": "m1",
-            "torch": "2.13.0",
-            "run": run.path.name,
-        }
-        row |= record.knobs()
-        row |= {"parameters": record.network["parameters"], "macs": record.network["macs"]}
-        if record.status == "ok":
-            accuracy = statistics.fmean(seed.test_accuracy for seed in record.seeds)
-            row |= {
-                "test_accuracy": accuracy,
-                "test_accuracy_low": accuracy - 0.012,
-                "test_accuracy_high": accuracy + 0.012,
-            }
-            row |= {"train_s": 3.0, "best_epoch": 3, "peak_memory_mib": record.timing.peak_memory_bytes / 2**20}
-            for phase, blocks in record.timing.samples.items():
-                time_ms = statistics.median(block[3] / block[2] * 1000 for block in blocks)
-                row |= {f"{phase}_ms": time_ms, f"{phase}_ms_low": time_ms * 0.9, f"{phase}_ms_high": time_ms * 1.1}
-                row[f"{phase}_images_per_s"] = 1000 * row["batch_size"] / time_ms
-        rows.append(row)
-    return pd.DataFrame(rows)
+def results_of(run):
+    """What the run's records say now."""
+    return Results.of(run)
+
+
+Sent = namedtuple("Sent", ("text", "links", "model"))
+
+
+def sync(run, uri, *, artifacts=(), dry_run=False, model=False, patience_s=2.0, on_progress=None):
+    """Does what a tracking worker does that is asked for a sync, in this process: the same messages, through JSON.
+
+    Raises `TrackingError` for what the worker tells as failed.
+    """
+    told = []
+
+    def tell(message):
+        told.append(message)
+        if on_progress and message["kind"] == "progress":
+            on_progress(message["done"], message["total"])
+
+    request = sync_request(results_of(run), artifacts=artifacts, dry_run=dry_run, model=model)
+    lines = map(json.loads, map(json.dumps, request))
+    session = worker.Session(uri, run.path.resolve().parents[1], patience_s)
+    with contextlib.closing(session), mock.patch.object(worker, "PROGRESS_EVERY_S", 0.0):
+        session.answer(next(lines), lines, tell)
+    answer = told[-1]
+    if answer["kind"] == "failed":
+        raise TrackingError(answer["reason"])
+    return Sent(answer["text"], Links(**answer["links"]) if answer["links"] else None, answer["model"])
+
+
+def client_of(uri):
+    """MLflow's own client."""
+    with quiet_environment():  # around the import and the opening, which warn
+        return import_mlflow().MlflowClient(tracking_uri=uri)
+
+
+def held_trials(uri):
+    """The runs of trials that a store holds, by name."""
+    runs = client_of(uri).search_runs(["1"], filter_string="tags.`bench.role` = 'trial'")
+    return {run.info.run_name: run for run in runs}
+
+
+def held_sweeps(uri):
+    """The runs of sweeps that a store holds."""
+    return list(client_of(uri).search_runs(["1"], filter_string="tags.`bench.role` = 'sweep'"))
 
 
 OWN = ("mlflow.parentRunId", "bench.writer", "mlflow.user", "mlflow.log-model.history")
@@ -104,8 +136,6 @@ ID = re.compile(r"(%22)?[0-9a-f]{32}")
 
 def snapshot(uri):
     """All that a store holds of the suite, without what differs between two honest stores (ids of runs)."""
-    from bench.tracking.store import open_store
-
     content = []
     with open_store(uri, Path("/nowhere/a/b"), create=False, patience_s=10) as store:
         runs = list(store.client.search_runs([store.experiment_id], max_results=5000))
@@ -127,8 +157,7 @@ def snapshot(uri):
 
 
 if __name__ == "__main__":
-    from bench.tracking.sync import sync
-
-    opened = Run.open(Path(sys.argv[1]))
-    patience_s = float(sys.argv[3]) if len(sys.argv) > 3 else 2.0
-    print(sync(opened, sys.argv[2], table=make_table(opened), patience_s=patience_s))
+    try:
+        print(sync(Run.open(Path(sys.argv[1])), sys.argv[2]).text)
+    except TrackingError as error:
+        sys.exit(str(error))

@@ -11,15 +11,14 @@ import urllib.request
 
 import pytest
 from fakes.postgres import PASSWORD, missing, postgres
-from fakes.tracked_run import make_run, make_table, snapshot
+from fakes.tracked_run import client_of, make_run, snapshot, sync
 
 from bench.errors import TrackingError
 from bench.tracking.server import serve
 from bench.tracking.store import quiet_environment
-from bench.tracking.sync import sync
 from bench.tracking.uri import resolve_uri
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 ADMIN = "pass-word/with:signs@12"
 
 
@@ -46,28 +45,26 @@ def of_run(uri, run):
 def undisturbed(tmp_path, run):
     (tmp_path / "quiet").mkdir()
     uri = resolve_uri(None, tmp_path / "quiet")
-    sync(run, uri, table=make_table(run))
+    sync(run, uri)
     return of_run(uri, run)
 
 
 def test_a_server_on_postgresql_holds_the_same_as_a_file_and_mends_damage(database, tmp_path):
     run = make_run(tmp_path / "quick" / "r1", uid="server")
     with serve(database, port=0, results=tmp_path, start_s=180) as server:
-        assert sync(run, server.url, table=make_table(run), patience_s=10).created == 4
+        assert sync(run, server.url, patience_s=10).text == "4 sent"
         held = of_run(server.url, run)
         assert held == undisturbed(tmp_path, run)
-        again = sync(run, server.url, table=make_table(run), patience_s=10)
-        assert (again.created, again.unchanged) == (0, 4)
-        from mlflow import MlflowClient
-
+        again = sync(run, server.url, patience_s=10)
+        assert again.text == "4 unchanged"
+        client = client_of(server.url)
         with quiet_environment():
-            client = MlflowClient(server.url)
-            first = client.search_runs([again.experiment_id], "tags.`bench.trial_uid` LIKE 'server:%'")[0]
+            first = client.search_runs(["1"], "tags.`bench.trial_uid` LIKE 'server:%'")[0]
             client.delete_run(first.info.run_id)
-        assert sync(run, server.url, table=make_table(run), patience_s=10).created == 1
+        assert sync(run, server.url, patience_s=10).text == "1 sent, 3 unchanged"
         assert of_run(server.url, run) == held
     with pytest.raises(TrackingError, match="go through its server"):
-        sync(make_run(tmp_path / "quick" / "r2", uid="past"), database, table=make_table(run))
+        sync(make_run(tmp_path / "quick" / "r2", uid="past"), database)
 
 
 def test_a_database_without_a_server_works_and_its_password_stays_hidden(database, tmp_path):
@@ -78,12 +75,12 @@ def test_a_database_without_a_server_works_and_its_password_stays_hidden(databas
         connection.autocommit = True
         connection.cursor().execute("CREATE DATABASE direct")
     own = database.removesuffix("postgres") + "direct"
-    assert sync(run, own, table=make_table(run), patience_s=10).created == 4
-    assert sync(run, own, table=make_table(run), patience_s=10).unchanged == 4
+    assert sync(run, own, patience_s=10).text == "4 sent"
+    assert sync(run, own, patience_s=10).text == "4 unchanged"
     assert of_run(own, run) == undisturbed(tmp_path, run)
     wrong = database.replace("bench:", "bench:x")
     with pytest.raises(TrackingError, match="refuses these credentials") as caught:
-        sync(run, wrong, table=make_table(run))
+        sync(run, wrong)
     for secret in (PASSWORD, urllib.parse.quote(PASSWORD, safe=""), "s3cret"):
         assert secret not in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -131,9 +128,8 @@ def test_a_server_with_passwords_takes_the_right_one_and_never_tells_it(guarded,
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "not-the-password")
     with pytest.raises(TrackingError, match="refuses these credentials") as caught:
-        sync(run, url, table=make_table(run))
+        sync(run, url)
     assert "not-the-password" not in str(caught.value)
-    assert str(caught.value).endswith(f"lenet-bench sync {run.path}")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", ADMIN)
-    assert sync(run, url, table=make_table(run), patience_s=10).created == 4
-    assert sync(run, url, table=make_table(run), patience_s=10).unchanged == 4
+    assert sync(run, url, patience_s=10).text == "4 sent"
+    assert sync(run, url, patience_s=10).text == "4 unchanged"
