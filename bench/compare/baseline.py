@@ -1,7 +1,7 @@
 """Baselines: what an experiment's times were on a machine, as a small text file that is committed with the code.
 
-A side of a comparison goes in, lines come out, one a benchmark, sorted, so that a diff shows what moved; and back.
-Enough digits are kept for a ratio to 0.1 %, and the spread between processes for its interval.
+The file has a line a benchmark, sorted, so that a diff shows what moved. Its digits are enough for a ratio to 0.1 %,
+and the spread between processes is kept for the ratio's interval.
 """
 
 from __future__ import annotations
@@ -50,16 +50,20 @@ def format_baseline(side: Side, experiment: str, saved: str) -> str:
     """
     facts = {"experiment": experiment, **side.place, "commit": side.commit[:12], "saved": saved, "from": side.label}
     lines = [FIRST_LINE, *(f"# {name}: {value}" for name, value in facts.items()), "# " + "\t".join(COLUMNS)]
-    return "\n".join(lines + sorted(_line(one) for one in side.benchmarks if one.time is not None)) + "\n"
+    return (
+        "\n".join(lines + sorted(_line(benchmark) for benchmark in side.benchmarks if benchmark.time is not None))
+        + "\n"
+    )
 
 
-def _line(one: Measured) -> str:
-    time = one.time
+def _line(benchmark: Measured) -> str:
+    """The cells of `COLUMNS`, with tabs between them."""
+    time = benchmark.time
     assert time is not None
-    processes = 1 if one.assumed else int(time.degrees) + 1
-    spread = "" if one.assumed else f"{100 * time.error * math.sqrt(processes):.2g}"
-    key = one.key.partition("/")[0]
-    cells = (one.name, f"{1e3 * math.exp(time.mean):.4g}", spread, str(processes), one.knobs.get("threads", ""), key)
+    processes = 1 if benchmark.assumed else int(time.degrees) + 1
+    spread = "" if benchmark.assumed else f"{100 * time.error * math.sqrt(processes):.2g}"
+    ms, threads = f"{1e3 * math.exp(time.mean):.4g}", benchmark.knobs.get("threads", "")
+    cells = (benchmark.name, ms, spread, str(processes), threads, benchmark.key.partition("/")[0])
     return "\t".join(" ".join(cell.split()) for cell in cells)
 
 
@@ -85,6 +89,7 @@ def read_baseline(path: Path) -> Side:
 
 
 def _read_line(line: str, where: str) -> Measured:
+    """The inverse of `_line`; `where` is for the error. Raises `SideError`."""
     cells = line.split("\t")
     if len(cells) != len(COLUMNS):
         raise SideError(f"{where}: {len(cells)} columns; {len(COLUMNS)} are wanted, with tabs between them")
@@ -114,7 +119,7 @@ def save_baseline(side: Side, experiment: str, results: Path, saved: str) -> Sav
     machine = side.place.get("id", "")
     if not machine:
         raise SideError(f"{side.label}: its machine is not known, and a baseline belongs to one")
-    left_out = [f"{one.name} ({one.reason})" for one in side.benchmarks if one.time is None]
+    left_out = [f"{failed.name} ({failed.reason})" for failed in side.benchmarks if failed.time is None]
     if len(left_out) == len(side.benchmarks):
         raise SideError(f"{side.label}: nothing in it was timed, so there is nothing to save")
     path = baseline_path(results, experiment, machine)
@@ -132,6 +137,7 @@ def save_baseline(side: Side, experiment: str, results: Path, saved: str) -> Sav
 
 
 def _lines(text: str) -> dict[str, str]:
+    """A baseline's lines by the benchmark's name."""
     return {line.partition("\t")[0]: line for line in text.splitlines() if line and not line.startswith("#")}
 
 
@@ -149,7 +155,7 @@ def find_baseline(results: Path, experiment: str, machine: str) -> Path:
 
 def list_baselines(results: Path, experiment: str | None = None) -> list[Path]:
     """The baselines there are, of one experiment or of all. Raises `SideError` where an experiment has none."""
-    found = sorted((results / "baselines").glob(f"{experiment or '*'}.*.txt"))
-    if experiment is not None and not found:
+    paths = sorted((results / "baselines").glob(f"{experiment or '*'}.*.txt"))
+    if experiment is not None and not paths:
         raise SideError(f"{results / 'baselines'}: no baseline of '{experiment}'")
-    return found
+    return paths

@@ -1,6 +1,6 @@
-"""Two sides that were measured apart, such as two stored runs: verdicts a benchmark, and one outcome.
+"""Judges two sides that were measured apart, such as two stored runs: a verdict for each benchmark, and one outcome.
 
-What is judged: the ratio of typical times over processes, by Welch's t on the logs, adjusted over all benchmarks by
+What is judged is the ratio of typical times over processes, by Welch's t on the logs, adjusted over all benchmarks by
 Holm. No stored result can show what the machine did between the two runs: on a shared machine, runs of five processes
 of identical code cut from 13 minutes of recordings were told apart in 4 of 120 comparisons, at an alpha of 1 %. The
 gate, which measures in pairs, is the tool where that matters, or where less than 10-15 % must be found.
@@ -61,26 +61,14 @@ def compare(base: Side, head: Side, tolerance: float = TOLERANCE, alpha: float =
     """
     refusal, remarks = judge_places(base.place, head.place)
     pairs = pair_benchmarks(base.benchmarks, head.benchmarks)
-    notes = [refusal] * bool(refusal) + remarks
     verdicts = [_first_verdict(*pair, refusal=refusal) for pair in pairs]
-    adjusted = holm([one.p for one in verdicts])
-    verdicts = [_judge(one, float(p), tolerance, alpha) for one, p in zip(verdicts, adjusted, strict=True)]
+    adjusted = holm([verdict.p for verdict in verdicts])
+    verdicts = [_judge(verdict, float(p), tolerance, alpha) for verdict, p in zip(verdicts, adjusted, strict=True)]
     verdicts = grade(verdicts, dict.fromkeys(SEVERITIES, NOT_JUDGED) if refusal else SEVERITIES)
-    if any(
-        a and b and (a.assumed or b.assumed) and not math.isnan(v.p) for (a, b), v in zip(pairs, verdicts, strict=True)
-    ):
-        notes.append(
-            "one process does not show how much processes differ; their spread was taken to be"
-            f" {100 * ASSUMED_SPREAD:.0f} %, so that only large changes can be told"
-        )
-    threads = any(one.verdict == UNKNOWN and one.note.startswith("threads") for one in verdicts)
-    tested = any(not math.isnan(one.p) for one in verdicts)
-    if any(one.severity in FAILING for one in verdicts):
-        code, outcome = REGRESSION, "regression"
-    elif refusal or threads or not tested:
-        code, outcome = NO_VERDICT, "no verdict"
-    else:
-        code, outcome = PASS, "inconclusive" if any(one.verdict == UNKNOWN for one in verdicts) else "pass"
+    threads = any(verdict.verdict == UNKNOWN and verdict.note.startswith("threads") for verdict in verdicts)
+    tested = any(not math.isnan(verdict.p) for verdict in verdicts)
+    code, outcome = _decide(verdicts, judged=tested and not refusal and not threads)
+    notes = [refusal] * bool(refusal) + remarks + _note_assumed(pairs, verdicts)
     if not tested and not refusal and not threads:
         notes.append("no benchmark has times on both sides" if pairs else "neither side has a benchmark")
     header = {
@@ -96,6 +84,28 @@ def compare(base: Side, head: Side, tolerance: float = TOLERANCE, alpha: float =
         "accuracy": compare_accuracies(base, head),
     }
     return Comparison(header, verdicts, code)
+
+
+def _decide(verdicts: Sequence[Verdict], judged: bool) -> tuple[int, str]:
+    """The exit code and the outcome; `judged` is whether times could be compared at all."""
+    if any(verdict.severity in FAILING for verdict in verdicts):
+        return REGRESSION, "regression"
+    if not judged:
+        return NO_VERDICT, "no verdict"
+    return PASS, "inconclusive" if any(verdict.verdict == UNKNOWN for verdict in verdicts) else "pass"
+
+
+def _note_assumed(pairs: Sequence[Pair], verdicts: Sequence[Verdict]) -> list[str]:
+    """What a reader must know where a side had one process only."""
+    if not any(
+        base and head and (base.assumed or head.assumed) and not math.isnan(verdict.p)
+        for (base, head), verdict in zip(pairs, verdicts, strict=True)
+    ):
+        return []
+    return [
+        "one process does not show how much processes differ; their spread was taken to be"
+        f" {100 * ASSUMED_SPREAD:.0f} %, so that only large changes can be told"
+    ]
 
 
 def judge_places(base: dict[str, str], head: dict[str, str]) -> tuple[str, list[str]]:
@@ -122,20 +132,22 @@ def pair_benchmarks(base: Sequence[Measured], head: Sequence[Measured]) -> list[
     partners: dict[int, Measured] = {}
     left = list(head)
     for identity in ("key", "name"):
-        found = {getattr(one, identity): one for one in reversed(left) if getattr(one, identity)}
-        for place, one in enumerate(base):
-            if place not in partners and getattr(one, identity) in found:
-                partners[place] = found.pop(getattr(one, identity))
-        taken = {id(one) for one in partners.values()}
-        left = [one for one in left if id(one) not in taken]
-    return [(one, partners.get(place)) for place, one in enumerate(base)] + [(None, one) for one in left]
+        by_identity = {getattr(m, identity): m for m in reversed(left) if getattr(m, identity)}
+        for place, measured in enumerate(base):
+            if place not in partners and getattr(measured, identity) in by_identity:
+                partners[place] = by_identity.pop(getattr(measured, identity))
+        taken = {id(partner) for partner in partners.values()}
+        left = [measured for measured in left if id(measured) not in taken]
+    paired: list[Pair] = [(measured, partners.get(place)) for place, measured in enumerate(base)]
+    return paired + [(None, measured) for measured in left]
 
 
 def _spread_failures(side: Sequence[Measured], other: Sequence[Measured]) -> list[Measured]:
+    """A side's benchmarks, with each failed trial in place of every phase that the other side timed of it."""
     spread: list[Measured] = []
-    for one in side:
-        twins = [twin for twin in other if one.time is None and twin.time and twin.trial == one.trial]
-        spread += [replace(one, name=twin.name, key="") for twin in twins] or [one]
+    for measured in side:
+        twins = [twin for twin in other if measured.time is None and twin.time and twin.trial == measured.trial]
+        spread += [replace(measured, name=twin.name, key="") for twin in twins] or [measured]
     return spread
 
 
@@ -155,43 +167,38 @@ def _first_verdict(base: Measured | None, head: Measured | None, refusal: str) -
     verdict = Verdict(head.name, UNKNOWN, base.seconds, head.seconds, ratio.value, ratio.low, ratio.high, p)
     other = sorted(k for k in base.knobs.keys() & head.knobs.keys() if base.knobs[k] != head.knobs[k])
     if other or (base.key and head.key and base.key != head.key):
-        told = [f"{knob} {base.knobs[knob]} and {head.knobs[knob]}" for knob in sorted(other, key="threads".__ne__)]
-        note = f"{', '.join(told) or 'two different trials of this name'}: not comparable"
+        differences = [
+            f"{knob} {base.knobs[knob]} and {head.knobs[knob]}" for knob in sorted(other, key="threads".__ne__)
+        ]
+        note = f"{', '.join(differences) or 'two different trials of this name'}: not comparable"
         return replace(verdict, p=math.nan, low=math.nan, high=math.nan, note=note)
     return replace(verdict, p=math.nan) if refusal else verdict
 
 
-def _judge(one: Verdict, p: float, tolerance: float, alpha: float) -> Verdict:
-    """The verdict once the whole family's p-values are known."""
+def _judge(verdict: Verdict, p: float, tolerance: float, alpha: float) -> Verdict:
+    """The verdict once the whole family's p-values are known; `p` is the adjusted one, NaN if nothing was tested."""
     if math.isnan(p):
-        return one
+        return verdict
     bound = 1 + tolerance
-    if p <= alpha and one.ratio > bound:
-        return replace(one, p=p, verdict=SLOWER)
-    if p <= alpha and one.ratio < 1 / bound:
-        return replace(one, p=p, verdict=FASTER)
-    if 1 / bound <= one.low and one.high <= bound:
-        return replace(one, p=p, verdict=SAME)
+    if p <= alpha and verdict.ratio > bound:
+        return replace(verdict, p=p, verdict=SLOWER)
+    if p <= alpha and verdict.ratio < 1 / bound:
+        return replace(verdict, p=p, verdict=FASTER)
+    if 1 / bound <= verdict.low and verdict.high <= bound:
+        return replace(verdict, p=p, verdict=SAME)
     why = "differs, perhaps by less than the tolerance" if p <= alpha else "the interval is wider than the tolerance"
-    return replace(one, p=p, note=why)
+    return replace(verdict, p=p, note=why)
 
 
 def compare_accuracies(base: Side, head: Side) -> list[dict[str, Any]]:
     """Head - base for every trial that both have: paired over common seeds, else from the two intervals."""
-    names = {one.key.partition("/")[0] or one.trial: one.trial for one in head.benchmarks}
+    names = {measured.key.partition("/")[0] or measured.trial: measured.trial for measured in head.benchmarks}
     rows = []
     for key, after in head.accuracies.items():
         if key in base.accuracies:
-            difference = _difference(base.accuracies[key], after)
-            rows.append(
-                {
-                    "name": names.get(key, key),
-                    "difference": difference.value,
-                    "low": difference.low,
-                    "high": difference.high,
-                    "seeds": difference.n,
-                }
-            )
+            gain = _difference(base.accuracies[key], after)
+            rows.append({"name": names.get(key, key), "difference": gain.value, "low": gain.low, "high": gain.high,
+                         "seeds": gain.n})  # fmt: skip
     return rows
 
 

@@ -1,4 +1,4 @@
-"""What a person typed goes in, the side of a comparison that it means comes out."""
+"""Finds the side of a comparison that a person means by what is typed: a run, a file, a folder, a run in MLflow."""
 
 from __future__ import annotations
 

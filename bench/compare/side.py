@@ -1,6 +1,6 @@
-"""One side of a comparison: benchmarks with their times on the log scale, and the place where they were measured.
+"""One side of a comparison: benchmarks with their times on the log scale, and where they were measured.
 
-A run, a table or files of pytest-benchmark go in; a `Side` comes out. Nothing is compared here.
+A side is made from a run, from a table, or from files of pytest-benchmark. Nothing is compared here.
 """
 
 from __future__ import annotations
@@ -97,6 +97,7 @@ def from_run(run: Run) -> Side:
 
 
 def _from_record(record: Record) -> Iterator[Measured]:
+    """A benchmark for each phase that was timed; of a trial that failed or was not timed one, with the reason."""
     knobs = {knob: plain(value) for knob, value in record.knobs().items()}
     if record.status != "ok" or record.timing is None:
         reason = "not timed" if record.status == "ok" else f"{record.status}: {record.reason or record.cause}"
@@ -170,6 +171,7 @@ def from_table(table: pd.DataFrame, label: str) -> Side:
 
 
 def _from_row(row: Mapping[Any, Any]) -> Iterator[Measured]:
+    """As `_from_record`, from a table's row."""
     name, key = str(row["name"]), str(row["key"])
     knobs = {knob: plain(row[knob]) for knob in KNOBS if knob in row}
     if row["status"] != "ok":
@@ -178,14 +180,15 @@ def _from_row(row: Mapping[Any, Any]) -> Iterator[Measured]:
     for phase in PHASES:
         value, low, high = (_number(row, f"{phase}_ms{end}") / 1e3 for end in ("", "_low", "_high"))
         if 0 < value < math.inf:
-            one = measured(name, phase, key, knobs, [value])
+            benchmark = measured(name, phase, key, knobs, [value])
             if (processes := int(row["processes"])) > 1 and 0 < low <= high < math.inf:
                 time = log_time_from_interval(Estimate(value, low, high, processes))
-                one = replace(one, time=time, assumed=False)
-            yield one
+                benchmark = replace(benchmark, time=time, assumed=False)
+            yield benchmark
 
 
 def _number(row: Mapping[Any, Any], column: str) -> float:
+    """A cell as a number; NaN where there is none."""
     value = row.get(column)
     return math.nan if value is None else float(value)
 
@@ -202,9 +205,9 @@ def from_pytest_files(files: list[PytestFile], label: str) -> Side:
     medians: dict[str, list[float]] = {}
     for file in files:
         ours = "lenet_bench" in file.machine_info
-        for one in file.benchmarks:
-            per_process = one.seconds if ours and one.seconds else [float(one.stats["median"])]
-            medians.setdefault(one.fullname, []).extend(per_process)
+        for benchmark in file.benchmarks:
+            per_process = benchmark.seconds if ours and benchmark.seconds else [float(benchmark.stats["median"])]
+            medians.setdefault(benchmark.fullname, []).extend(per_process)
     places = [_pytest_place(file.machine_info) for file in files]
     if any(place != places[0] for place in places):
         raise SideError(f"{label}: its files come from different machines")
@@ -219,6 +222,7 @@ def from_pytest_files(files: list[PytestFile], label: str) -> Side:
 
 
 def _pytest_place(machine_info: Mapping[str, Any]) -> dict[str, str]:
-    cpu, own = (value if isinstance(value, dict) else {} for value in map(machine_info.get, ("cpu", "lenet_bench")))
-    place = {"cpu": cpu.get("brand_raw") or cpu.get("brand"), "cores": cpu.get("count"), **own}
+    """What a file says of its machine, under a side's names; the suite's own files say all of it."""
+    cpu, ours = (value if isinstance(value, dict) else {} for value in map(machine_info.get, ("cpu", "lenet_bench")))
+    place = {"cpu": cpu.get("brand_raw") or cpu.get("brand"), "cores": cpu.get("count"), **ours}
     return {name: str(value or "") for name, value in place.items()}
