@@ -116,3 +116,11 @@ def test_without_mlflow_sweeps_still_run(tmp_path, monkeypatch):
     finding = examine_tracking(None, tmp_path)
     assert (finding.ok, finding.text) == (None, "not installed")
     assert "--no-track" in finding.remedy
+
+
+def test_the_doctor_examines_and_changes_nothing(tmp_path, call):
+    done = call("doctor", "--results", tmp_path / "results", "--data-root", tmp_path / "data")
+    assert (done.returncode, done.stderr) == (0, "")
+    for topic in ("processor", "torch", "digits", "mnist", "results", "mlflow"):
+        assert topic in done.stdout
+    assert not list(tmp_path.iterdir())

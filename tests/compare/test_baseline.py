@@ -4,9 +4,9 @@ import math
 
 import pytest
 from fakes import timed_runs
-from fakes.timed_runs import SECONDS, SLOWER, run_command, verdicts
+from fakes.timed_runs import SECONDS, SLOWER, verdicts
 
-from bench.compare.baseline import NoBaselineError, find_baseline, list_baselines, read_baseline, save_baseline
+from bench.compare.baseline import NoBaselineError, find_baseline, read_baseline, save_baseline
 from bench.compare.judge import NO_VERDICT, REGRESSION, compare
 from bench.compare.read import read_side
 from bench.compare.side import from_run
@@ -94,24 +94,3 @@ def test_a_damaged_line_is_named(tmp_path, line, told):
     path.write_text(f"# lenet-bench baseline 1\n{line}\n")
     with pytest.raises(SideError, match=told):
         read_baseline(path)
-
-
-def test_the_commands(results, tmp_path):
-    timed_runs.make_run(results / "gate" / "a", SECONDS, seed=1)
-    early = run_command("baseline", "check", "gate", "--results", results, cwd=tmp_path)
-    assert early.returncode == 3
-    assert "lenet-bench baseline save" in early.stderr
-    saved = run_command("baseline", "save", "gate", "--results", results, cwd=tmp_path)
-    assert saved.returncode == 0, saved.stderr
-    assert "9 new" in saved.stdout
-    timed_runs.make_run(results / "gate" / "b", SECONDS, seed=2)
-    assert run_command("baseline", "check", "gate", "--results", results, cwd=tmp_path).returncode == 0
-    timed_runs.make_run(results / "gate" / "c", SLOWER, seed=3)
-    slower = run_command("baseline", "check", "gate", "--results", results, "--junit", "x.xml", cwd=tmp_path)
-    assert slower.returncode == 1
-    assert "gelu/step" in (tmp_path / "x.xml").read_text()
-    listed = run_command("baseline", "show", "--results", results, cwd=tmp_path)
-    assert listed.stdout.split() == [str(path) for path in list_baselines(results)]
-    shown = run_command("baseline", "show", "gate", "--results", results, cwd=tmp_path)
-    assert shown.stdout == list_baselines(results)[0].read_text()
-    assert run_command("baseline", "show", "other", "--results", results, cwd=tmp_path).returncode == 2

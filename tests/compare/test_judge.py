@@ -1,25 +1,20 @@
-"""`lenet-bench compare`: what is judged and refused, from every kind of stored result, and how often it is wrong."""
+"""Comparing two stored sides: what is judged and refused, and how often it is wrong."""
 
 import gzip
 import itertools
 import json
 import math
 import os
-import stat
 from pathlib import Path
 
 import numpy as np
 import pytest
 from fakes import noise, timed_runs
-from fakes.timed_runs import SECONDS, SLOWER, run_command, verdicts
+from fakes.timed_runs import SECONDS, SLOWER, verdicts
 from scipy.stats import binom
 
-from bench.analysis.table import build_table, write_table
 from bench.compare.judge import NO_VERDICT, PASS, REGRESSION, compare
-from bench.compare.read import read_side
 from bench.compare.side import Side, from_run, measured
-from bench.errors import SideError
-from bench.records.reading import Reading
 
 
 @pytest.fixture
@@ -37,9 +32,6 @@ def make(results):
         )
 
     return make
-
-
-# What is judged ------------------------------------------------------------------------------------------------------
 
 
 def test_the_slower_trial_is_named_and_the_others_are_the_same(make):
@@ -172,9 +164,6 @@ def test_one_process_a_side_tells_only_large_changes(make):
     assert verdicts(large)["gelu/step"] == "slower"
 
 
-# How often it is wrong -----------------------------------------------------------------------------------------------
-
-
 def sides(kind, benchmarks, random, count=5):
     place = {"id": "m1", "torch": "2"}
     for _ in range(2):
@@ -226,194 +215,3 @@ def test_recorded_times_of_identical_code_minutes_apart_are_seldom_told_apart():
     wrong = sum(bool({"slower", "faster"} & set(verdicts(compare(a, b)).values())) for a, b in pairs)
     assert len(pairs) == 120
     assert wrong <= 6
-
-
-# Where it comes from -------------------------------------------------------------------------------------------------
-
-
-def test_every_kind_of_store_gives_the_same_ratios(make, results, tmp_path):
-    a, b = make("a"), make("b", SLOWER)
-    for run in (a, b):
-        write_table(Reading(run), build_table([run]))
-    forms = [(str(a.path), str(b.path)), ("gate/a", "gate/b"), ("gate/a", "gate")]
-    forms += [
-        (str(a.path / f"table.{x}"), str(b.path / f"table.{y}")) for x in ("csv", "parquet") for y in ("csv", "parquet")
-    ]
-    forms.append((str(a.path / "table.csv"), str(b.path)))
-    seen = []
-    for base, head in forms:
-        comparison = compare(read_side(base, results), read_side(head, results))
-        assert comparison.exit_code == REGRESSION
-        seen.append(sorted((one.name, one.verdict, one.ratio, one.low, one.p) for one in comparison.verdicts))
-        assert len(comparison.header["accuracy"]) == 3
-    for other in seen[1:]:
-        for one, two in zip(seen[0], other, strict=True):
-            assert one[:2] == two[:2]
-            assert two[2:] == pytest.approx(one[2:], rel=1e-6)
-
-
-def test_parent_runs_in_mlflow(make, results):
-    from bench.tracking.sync import sync
-
-    uri = f"sqlite:///{results / 'mlflow.db'}"
-    ids = []
-    for run in (make("a"), make("b", SLOWER)):
-        table = build_table([run])
-        ids.append(sync(run, uri, table=table, artifacts=write_table(Reading(run), table)).parent_run_id)
-    a, b = (read_side(f"mlflow:{run_id}", results, uri) for run_id in ids)
-    assert verdicts(compare(a, b))["gelu/step"] == "slower"
-    mixed = compare(read_side("gate/a", results), b)
-    assert verdicts(mixed)["gelu/step"] == "slower"
-    from bench.errors import TrackingError
-
-    with pytest.raises((SideError, TrackingError), match="0" * 32):
-        read_side("mlflow:" + "0" * 32, results, uri)
-
-
-def pytest_json(path, seconds, cpu="Testing 3000", data=True):
-    benchmarks = []
-    for name, value in seconds.items():
-        stats = {"min": value, "max": value, "mean": value, "stddev": 0.0, "rounds": 3, "median": value, "iqr": 0.0}
-        stats |= {"data": [value] * 3} if data else {}
-        benchmarks.append(
-            {"name": name, "fullname": f"tests/test_x.py::{name}", "group": None, "params": None, "stats": stats}
-        )
-    path.parent.mkdir(exist_ok=True, parents=True)
-    machine = {"node": "here", "cpu": {"brand_raw": cpu, "count": 2}}
-    path.write_text(json.dumps({"machine_info": machine, "commit_info": {"id": "1"}, "benchmarks": benchmarks}))
-    return str(path)
-
-
-def test_two_files_of_pytest_benchmark_and_folders_of_them(tmp_path):
-    times = {"test_a": 1e-3, "test_b": 1e-5}
-    a = pytest_json(tmp_path / "a.json", times)
-    b = pytest_json(tmp_path / "b.json", {"test_a": 4e-3, "test_b": 1.01e-5}, data=False)
-    seen = verdicts(compare(read_side(a, tmp_path), read_side(b, tmp_path)))
-    assert seen == {"tests/test_x.py::test_a": "slower", "tests/test_x.py::test_b": "unknown"}
-    other = pytest_json(tmp_path / "c.json", times, cpu="Another 9")
-    assert compare(read_side(a, tmp_path), read_side(other, tmp_path)).exit_code == NO_VERDICT
-    random = np.random.default_rng(1)
-    for folder, factor in (("before", 1.0), ("after", 1.1)):
-        for number in range(6):
-            moved = {name: factor * value * np.exp(0.01 * random.standard_normal()) for name, value in times.items()}
-            pytest_json(tmp_path / folder / f"{number}.json", moved)
-    comparison = compare(read_side(str(tmp_path / "before"), tmp_path), read_side(str(tmp_path / "after"), tmp_path))
-    assert set(verdicts(comparison).values()) == {"slower"}
-
-
-def test_a_run_against_a_suite_on_an_unknown_machine_is_refused(make, results, tmp_path):
-    make("a")
-    suite = pytest_json(tmp_path / "a.json", {"relu/step": 1e-3}, cpu="")
-    comparison = compare(read_side("gate", results), read_side(suite, results))
-    assert comparison.exit_code == NO_VERDICT
-
-
-# The command ---------------------------------------------------------------------------------------------------------
-
-
-def test_exit_codes_and_printing(make, results, tmp_path):
-    make("a"), make("b"), make("c", SLOWER), make("d", machine={"id": "m2"})
-    same = run_command("compare", "gate/a", "gate/b", "--results", results, cwd=tmp_path)
-    assert same.returncode == 0, same.stderr
-    assert same.stdout.splitlines()[-1] == "pass: 9 same"
-    slower = run_command("compare", "gate/a", "gate/c", "--results", results, "--md", cwd=tmp_path)
-    assert slower.returncode == 1
-    assert "| gelu/step | 2" in slower.stdout
-    other = run_command("compare", "gate/a", "gate/d", "--results", results, "--json", "-", cwd=tmp_path)
-    assert other.returncode == 3
-    content = json.loads(other.stdout)
-    assert (content["schema"], content["outcome"], len(content["verdicts"])) == (1, "no verdict", 9)
-    assert content["verdicts"][0]["p"] is None
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "told"),
-    [
-        ("nothing.csv", None, "no such file"),
-        ("nothing", None, "no such run"),
-        ("x.csv", "a,b\n1,2\n", "not a table that lenet-bench wrote"),
-        ("x.csv", "", "cannot be read as csv"),
-        ("x.parquet", "PAR1", "cannot be read as parquet"),
-        ("x.json", "{", "not JSON"),
-        ("x.json", "[]", "not a file of pytest-benchmark"),
-        ("x.json", '{"benchmarks": [{"name": "a", "stats": {}}]}', "not a file of pytest-benchmark"),
-        ("x.json", '{"benchmarks": [{"name": "a", "stats": {"median": 0}}]}', "median above 0"),
-        ("x.json", '{"benchmarks": [7]}', "not a file of pytest-benchmark"),
-        ("x.txt", "hello\n", "not a baseline"),
-        ("x.md", "hello\n", "compares runs, tables"),
-    ],
-)
-def test_bad_input_is_one_line_and_exit_code_2(make, results, tmp_path, name, content, told):
-    make("a")
-    if content is not None:
-        (tmp_path / name).write_text(content)
-    done = run_command("compare", "gate/a", name, "--results", results, cwd=tmp_path)
-    assert done.returncode == 2
-    assert told in done.stderr
-    assert len(done.stderr.splitlines()) == 1
-
-
-def test_a_folder_that_cannot_be_written_is_said(make, results, tmp_path):
-    make("a")
-    done = run_command("compare", "gate", "gate", "--results", results, "--junit", "no/such/x.xml", cwd=tmp_path)
-    assert done.returncode == 2
-    assert "no/such/x.xml: cannot be written" in done.stderr
-
-
-def compare_into(results, tmp_path, *options):
-    return run_command("compare", "gate", "gate", "--results", results, *options, cwd=tmp_path)
-
-
-def test_a_folder_as_a_file_is_refused_and_nothing_is_left(make, results, tmp_path):
-    make("a")
-    (tmp_path / "folder").mkdir()
-    done = compare_into(results, tmp_path, "--json", "out.json", "--junit", "folder")
-    assert (done.returncode, done.stderr) == (2, "lenet-bench: folder: is a folder; name a file\n")
-    assert sorted(path.name for path in tmp_path.iterdir() if path != results) == ["folder"]
-
-
-@pytest.mark.parametrize(
-    ("options", "both"),
-    [
-        (["--json", "out", "--junit", "out"], "--json and --junit both"),
-        (["--json", "out", "--junit", "link"], "--json and --junit both"),
-        (["--pytest-benchmark", "x.json", "--bencher", "./x-base.json"], "--bencher and --pytest-benchmark both"),
-    ],
-)
-def test_two_options_with_one_file_are_refused(make, results, tmp_path, options, both):
-    make("a")
-    (tmp_path / "link").symlink_to("out")
-    done = compare_into(results, tmp_path, *options)
-    assert done.returncode == 2
-    assert both in done.stderr
-    assert len(done.stderr.splitlines()) == 1
-    assert sorted(path.name for path in tmp_path.iterdir() if path != results) == ["link"]
-
-
-def test_two_options_may_share_what_is_not_replaced(make, results, tmp_path):
-    make("a")
-    done = compare_into(results, tmp_path, "--markdown", "-", "--junit", "-")
-    assert done.returncode == 0
-    assert "<testsuite" in done.stdout.partition("| ")[2]
-
-
-def test_a_gate_refuses_its_files_before_it_measures(tmp_path):
-    done = run_command("gate", "--json", "out", "--junit", "out", cwd=tmp_path)
-    assert done.returncode == 2
-    assert done.stderr == "lenet-bench: out: --json and --junit both write it; give each a file of its own\n"
-
-
-def test_a_device_stays_a_device(make, results, tmp_path):
-    if os.geteuid() != 0:
-        pytest.skip("only root may make a device")
-    make("a")
-    device = tmp_path / "device"
-    try:
-        os.mknod(device, 0o666 | stat.S_IFCHR, os.makedev(1, 3))  # as /dev/null is one
-        device.write_text("")
-    except PermissionError as error:
-        pytest.skip(f"no devices in here ({error.strerror})")
-    done = compare_into(results, tmp_path, "--json", device, "--junit", device, "--pytest-benchmark", device)
-    assert done.returncode == 0
-    assert device.is_char_device()
-    assert [path for path in tmp_path.iterdir() if path != results] == [device]
