@@ -115,28 +115,7 @@ def write_pytest_benchmark(header: Mapping[str, Any], verdicts: Sequence[Verdict
     - `side`: `head` or `base`. The plug-in's `compare` takes a file a side.
     """
     machine = dict(header.get("machine") or {})
-    entries = []
-    for one in verdicts:
-        seconds = one.head_s if side == "head" else one.base_s
-        if seconds:
-            entries.append(
-                {
-                    "group": None,
-                    "name": one.name,
-                    "fullname": one.name,
-                    "params": None,
-                    "param": None,
-                    "extra_info": {
-                        "verdict": one.verdict,
-                        "severity": one.severity,
-                        "ratio": one.ratio,
-                        "low": one.low,
-                        "high": one.high,
-                    },
-                    "options": {"disable_gc": True, "timer": "perf_counter", "warmup": True},
-                    "stats": describe(seconds),
-                }
-            )
+    rounds = [(one, one.head_s if side == "head" else one.base_s) for one in verdicts]
     stamp = datetime.fromtimestamp(header.get("started_s") or 0, UTC).isoformat()
     return strict_json(
         {
@@ -154,11 +133,25 @@ def write_pytest_benchmark(header: Mapping[str, Any], verdicts: Sequence[Verdict
                 "project": "lenet-bench",
                 "branch": "",
             },
-            "benchmarks": entries,
+            "benchmarks": [_write_benchmark(one, seconds) for one, seconds in rounds if seconds],
             "datetime": stamp,
             "version": VERSION,
         }
     )
+
+
+def _write_benchmark(verdict: Verdict, seconds: list[float]) -> dict[str, Any]:
+    known = ("verdict", "severity", "ratio", "low", "high")
+    return {
+        "group": None,
+        "name": verdict.name,
+        "fullname": verdict.name,
+        "params": None,
+        "param": None,
+        "extra_info": {name: getattr(verdict, name) for name in known},
+        "options": {"disable_gc": True, "timer": "perf_counter", "warmup": True},
+        "stats": describe(seconds),
+    }
 
 
 def describe(seconds: list[float]) -> dict[str, Any]:
