@@ -163,7 +163,7 @@ def test_a_base_without_the_experiment_is_judged_by_heads_and_a_side_that_is_kil
 # ---- interrupted gates -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("sent", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
 def test_what_an_interrupted_gate_had_measured_can_be_judged(checkout, tmp_path, sent):
     process = checkout.start("--only", "*/forward", "--confirm-pairs", "500")
     results = tmp_path / "results" / "gate"
@@ -174,9 +174,8 @@ def test_what_an_interrupted_gate_had_measured_can_be_judged(checkout, tmp_path,
     _, err = process.communicate(timeout=60)
     (folder,) = results.iterdir()
     if sent == signal.SIGINT:
-        assert err.splitlines()[-2:] == [
-            f"what was measured until here: lenet-bench gate analyse {folder}", "lenet-bench: interrupted"
-        ]  # fmt: skip
+        said = f"what was measured until here: lenet-bench gate analyse {folder} lenet-bench: interrupted"
+        assert "".join(err.split()).endswith("".join(said.split()))  # lines are wrapped where the path is long
         assert checkout.left() == []
     assert not (folder / "gate.json").exists()
     measured = len((folder / "pairs.jsonl").read_text().splitlines())
@@ -185,8 +184,8 @@ def test_what_an_interrupted_gate_had_measured_can_be_judged(checkout, tmp_path,
     assert (code, err) == (3, "")
     assert f"NO VERDICT: the gate was interrupted after {measured} pairs" in out
     assert "control, the same on both sides" in out
-    assert f"1 screen, {measured - 1} confirm" in out
-    assert len(json.loads((tmp_path / "whole.json").read_text())["pairs"]) == measured
+    pairs = json.loads((tmp_path / "whole.json").read_text())["pairs"]
+    assert [pair["stage"] for pair in pairs] == ["screen"] + ["confirm"] * (measured - 1)
     code, again, _ = checkout.gate("analyse", str(tmp_path / "whole.json"))
     assert (code, again) == (3, out)
 

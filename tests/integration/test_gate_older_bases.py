@@ -9,7 +9,7 @@ from fakes.gate_checkout import EXPERIMENT, FOLDER, FORWARD, ROOT, Checkout, rea
 
 from bench.gate.stored import read_gate
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 BEFORE_THE_MOVES = "348d9c8"
 BFLOAT16 = EXPERIMENT.replace('activation = ["relu"]', 'dtype = ["float32", "bfloat16"]').replace(
     "seeds = 4", "seeds = 6"
