@@ -12,6 +12,7 @@ import importlib.util
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from types import ModuleType
 
 
 def load_extensions(extensions: Iterable[str]) -> None:
@@ -30,7 +31,7 @@ def load_extensions(extensions: Iterable[str]) -> None:
 
     for extension in extensions:
         if extension.endswith(".py"):
-            _import_file(Path(extension))
+            import_file(Path(extension))
         else:
             _import_module(extension)
 
@@ -43,12 +44,14 @@ def _import_module(name: str) -> None:
     importlib.import_module(name)
 
 
-def _import_file(path: Path) -> None:
-    """Imports one file under a name of its own: two files may be called alike and lie in different folders."""
+def import_file(path: Path) -> ModuleType:
+    """The module that a file holds, imported once, under a name of its own: two files may be called alike and lie in
+    different folders. Raises `FileNotFoundError`, and whatever its own code raises.
+    """
     path = path.resolve()
     name = f"extension_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     if name in sys.modules:
-        return
+        return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None, "every path that ends in .py has a loader"
     assert spec.loader is not None
@@ -59,3 +62,4 @@ def _import_file(path: Path) -> None:
     except BaseException:
         del sys.modules[name]  # half a module must not pass for an imported one
         raise
+    return module

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import shlex
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,7 @@ def estimate_s(experiment: Experiment, jobs: int) -> tuple[float, float]:
 
 
 Offer = Callable[[Path, int, int], bool]
+Asked = Path | Mapping[str, Any]
 
 
 def learn_extensions(content: dict[str, Any], path: Path | None) -> None:
@@ -70,26 +72,42 @@ def plan_experiment(file: Path, settings: Sequence[str]) -> Experiment:
     return _read(file, settings)[0]
 
 
-def _read(file: Path, settings: Sequence[str]) -> tuple[Experiment, dict[str, Any]]:
-    content = override(read_file(file), settings)
+def _read(asked: Asked, settings: Sequence[str]) -> tuple[Experiment, dict[str, Any]]:
+    file = asked if isinstance(asked, Path) else None
+    content = override(read_file(asked) if isinstance(asked, Path) else _plain(asked), settings)
     learn_extensions(content, file)
     return check(content, file), content
 
 
+def _plain(mapping: Mapping[str, Any]) -> dict[str, Any]:
+    """A mapping as a TOML file would give it. Raises `ExperimentError` for values that no file could hold."""
+    try:
+        values: dict[str, Any] = json.loads(json.dumps(dict(mapping), allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise ExperimentError(f"the experiment holds what no file could: {error}; write plain values") from error
+    return values
+
+
 @contextlib.contextmanager
 def start_run(
-    file: Path, settings: Sequence[str], results: Path, command: Sequence[str], ask: Offer
+    asked: Asked, settings: Sequence[str], results: Path, command: Sequence[str], ask: Offer
 ) -> Iterator[tuple[Experiment, Run]]:
     """A new run of a file, or an interrupted one of the same trials if `ask` says so; its lock is held meanwhile.
 
     A new run in which nothing was recorded is removed if the block raises `BadInputError`. Raises `ExperimentError`,
     `RecordError`.
+
+    **Arguments:**
+
+    - `asked`: an experiment file, or a mapping of the same content. `settings`: as `--set` takes them.
+    - `command`: what was typed, kept with the run.
     """
-    experiment, content = _read(file, settings)
+    experiment, content = _read(asked, settings)
+    file = str(asked) if isinstance(asked, Path) else ""
     try:
         check_name(experiment.name)  # also one that comes from the file's own name, such as gate.toml
     except ChoiceError as error:
-        raise ExperimentError(f"{file}: {error}") from error
+        raise ExperimentError(f"{file}: {error}" if file else str(error)) from error
     with _hold_unfinished(experiment, results) as unfinished:
         if unfinished is not None and ask(unfinished.path, sum(1 for _ in unfinished.each()), len(experiment.trials)):
             yield experiment, unfinished
@@ -109,7 +127,7 @@ def start_run(
         "git": machine.git_state(Path(__file__).parent),
         "started_s": started,
         "command": "lenet-bench " + shlex.join(command),
-        "file": str(file),
+        "file": file,
         "content": content,
     }
     fingerprint = machine.fingerprint()

@@ -121,6 +121,9 @@ def time_trials(task: dict[str, Any], emit: Emit, acknowledgements: TextIO) -> N
     torch.set_flush_denormal(True)
     order = random.Random(task["order_seed"])
     cursor = os.open(task["cursor"], os.O_WRONLY | os.O_CREAT)
+    sys.path += [
+        folder for folder in task.get("path", ()) if folder not in sys.path
+    ]  # where a factory is imported from
     load_extensions(task["extensions"])
     places = {entry["key"]: place for place, entry in enumerate(task["trials"])}
 
@@ -140,18 +143,17 @@ def _build_subjects(
     task: dict[str, Any], order: random.Random, point_at: Callable[[str], None], emit: Emit
 ) -> dict[str, Subject]:
     """Every trial built, warmed up and its memory measured, by key and in random order; what fails is emitted."""
-    from bench.experiment.trial import Trial
-    from bench.measure.blocks import build_subject, measure_peak_memory, warm_up
+    from bench.measure.blocks import measure_peak_memory, warm_up
 
     subjects: dict[str, Subject] = {}
     for entry in order.sample(task["trials"], len(task["trials"])):
         key = entry["key"]
         point_at(key)
         try:
-            trial = Trial.from_dict(entry["trial"])
-            subject = build_subject(trial.variant, trial.recipe, dataclasses.asdict(trial.placement))
+            subject = _build_subject(entry)
             warm_up(subject, task["phases"], task["block_s"])
-            subject.peak_memory_bytes = measure_peak_memory(subject)
+            if "trial" in entry:
+                subject.peak_memory_bytes = measure_peak_memory(subject)
         except Exception as error:
             emit({"kind": "failed", "key": key, "cause": classify(error), "reason": describe(error)})
             continue
@@ -159,6 +161,18 @@ def _build_subjects(
         built = {name: getattr(subject, name) for name in ("network", "prepare_s", "warmup_s", "peak_memory_bytes")}
         emit({"kind": "trial", "key": key, **built})
     return subjects
+
+
+def _build_subject(entry: dict[str, Any]) -> Subject:
+    """One entry of a `time` task: a trial, or a user's own module by its factory's name (`bench.api.time_module`)."""
+    from bench.experiment.trial import Trial
+    from bench.measure.blocks import build_subject
+    from bench.measure.factory import build_from_factory
+
+    if "factory" in entry:
+        return build_from_factory(entry["factory"], entry["batch"], entry["device"], entry["threads"])
+    trial = Trial.from_dict(entry["trial"])
+    return build_subject(trial.variant, trial.recipe, dataclasses.asdict(trial.placement))
 
 
 def _time_round(
