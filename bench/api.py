@@ -112,9 +112,9 @@ def sweep(
     is sent to MLflow: `lenet-bench sync RUN` does that.
     """
     from bench.machine.fingerprint import usable_cores
-    from bench.sweep.options import Options
     from bench.sweep.start import start_run
     from bench.sweep.sweep import Sweep
+    from bench.sweep.training_stage import Options
     from lenet.files import data_root as find_data_root
 
     root = find_data_root(Path(data_root) if data_root is not None else None).resolve()
