@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.experiment.trial import PHASES
 from bench.watcher import Silent, Watcher
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def time_module(
     factory: str | Callable[[], nn.Module],
     batch: Sequence[int],
     *,
-    phases: Sequence[str] = ("forward", "backward", "step"),
+    phases: Sequence[str] = PHASES,
     processes: int = 5,
     rounds: int = 6,
     threads: int = 1,

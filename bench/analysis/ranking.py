@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
 from bench.analysis.repeats import Repeats
 from bench.statistics.intervals import mean_interval
-from bench.text.numbers import rounded
-
-
-def ranked(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows with results, the best accuracy first, the faster first among equals."""
-    rows = [row for row in table.to_dict("records") if row.get("status", "ok") == "ok"]
-
-    def place(row: Mapping[str, Any]) -> tuple[float, float]:
-        accuracy, step_ms = rounded(row.get("test_accuracy")), rounded(row.get("step_ms"))
-        return (-accuracy if accuracy is not None else math.inf, step_ms if step_ms is not None else math.inf)
-
-    return [{str(name): value for name, value in row.items()} for row in sorted(rows, key=place)]
-
 
 CHANCES = 2.0  # a trial right less than this many times as often as a guess did not learn
 

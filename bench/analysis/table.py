@@ -29,11 +29,6 @@ from lenet.variant import nearest
 STEP_FORWARDS = 3  # multiply-accumulates of a step, in forward passes: forward, gradient of inputs, gradient of weights
 
 
-def build_table(runs: Iterable[Run]) -> pd.DataFrame:
-    """The table of `tabulate` for runs that nothing else is asked of."""
-    return tabulate(map(Reading, runs))[0]
-
-
 def tabulate(readings: Iterable[Reading]) -> tuple[pd.DataFrame, list[Repeats]]:
     """A table of one row a trial, in the order of the plans, and the repeats of each row, in one pass over the records.
 

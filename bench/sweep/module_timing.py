@@ -58,9 +58,7 @@ def time_factory(
     Raises `ChoiceError`, `BadInputError` where the module cannot be built or run, `LaunchError` where a process dies.
     """
     name = name_factory(factory)
-    for phase in phases:
-        check_choice("phases", phase, set(PHASES))
-    check_choice("device", placement["device"], {"cpu", "cuda"})
+    _check(phases, placement["device"])
     numbers = {"processes": processes, "rounds": rounds, "threads": placement["threads"]}
     for what, number in (*numbers.items(), *(("batch", size) for size in batch)):
         check_number(what, number, minimum=1, whole=True)
@@ -91,3 +89,10 @@ def time_factory(
                 if worker.failure:
                     raise LaunchError(f"factory {name}: {worker.failure[1]}")
     return samples
+
+
+def _check(phases: Sequence[str], device: str) -> None:
+    """Raises `ChoiceError` for a phase or a device that there is not."""
+    for phase in phases:
+        check_choice("phases", phase, set(PHASES))
+    check_choice("device", device, {"cpu", "cuda"})

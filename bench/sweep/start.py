@@ -112,8 +112,25 @@ def start_run(
         if unfinished is not None and ask(unfinished.path, sum(1 for _ in unfinished.each()), len(experiment.trials)):
             yield experiment, unfinished
             return
-    started = time.time()
-    description: dict[str, Any] = {
+    started_s = time.time()
+    description = _describe(experiment, content, file, command, started_s)
+    fingerprint = machine.fingerprint()
+    folder = _make_folder(results.resolve() / experiment.name, started_s)
+    with _hold(folder):  # before experiment.json is there: nobody finds a run that is not locked
+        run = Run.describe(folder, description, fingerprint)
+        try:
+            yield experiment, run
+        except BadInputError:
+            if not run.records_file.path.exists() and not run.parts_file.path.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+
+def _describe(
+    experiment: Experiment, content: dict[str, Any], file: str, command: Sequence[str], started_s: float
+) -> dict[str, Any]:
+    """What `experiment.json` holds: what was asked, and how and from which code it was started."""
+    return {
         "name": experiment.name,
         "uid": uuid.uuid4().hex,
         "question": experiment.question,
@@ -125,21 +142,11 @@ def start_run(
         "trials": [{"key": n.trial.key, "name": n.name, "trial": n.trial.to_dict()} for n in experiment.trials],
         "baseline": experiment.baseline.key,
         "git": machine.git_state(Path(__file__).parent),
-        "started_s": started,
+        "started_s": started_s,
         "command": "lenet-bench " + shlex.join(command),
         "file": file,
         "content": content,
     }
-    fingerprint = machine.fingerprint()
-    folder = _make_folder(results.resolve() / experiment.name, started)
-    with _hold(folder):  # before experiment.json is there: nobody finds a run that is not locked
-        run = Run.describe(folder, description, fingerprint)
-        try:
-            yield experiment, run
-        except BadInputError:
-            if not run.records_file.path.exists() and not run.parts_file.path.exists():
-                shutil.rmtree(folder, ignore_errors=True)
-            raise
 
 
 def _make_folder(parent: Path, started_s: float) -> Path:

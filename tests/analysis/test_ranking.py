@@ -5,10 +5,10 @@ import math
 import pandas as pd
 import pytest
 from fakes.made_run import make_record, make_run, sweep
+from fakes.tables import build_table
 
 from bench.analysis.ranking import machine_warning, pareto_front
 from bench.analysis.results import Results
-from bench.analysis.table import build_table
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 import torch
+from fakes.tables import build_table
 from fakes.tracked_run import make_run
 
 from bench.analysis.rejection import error_curve, rejection_columns, resampled_shares, share_interval, share_to_reject
-from bench.analysis.table import build_table
 from bench.experiment.trial import Trial
 from bench.records.record import Record, SeedResult
 from lenet.training import rank_errors

@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 import scipy.stats
 from fakes.made_run import ODD, make_record, make_run, odd_run, sweep
+from fakes.tables import build_table
 
 from bench.analysis.results import Results
-from bench.analysis.table import build_samples, build_table, select, write_table
+from bench.analysis.table import build_samples, select, write_table
 from bench.errors import TableError
 from bench.experiment.trial import KNOBS
 from bench.records.reading import Reading

@@ -23,9 +23,9 @@ TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS), str(TESTS.parent)]
 
 from fakes.synthetic_run import make_synthetic_run
+from fakes.tables import build_table
 from fakes.tracked_run import sync
 
-from bench.analysis.table import build_table
 from bench.records.run import Run
 from bench.tracking.server import serve
 from bench.tracking.store import quiet_environment

@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pytest
 from fakes import timed_runs
+from fakes.tables import build_table
 from fakes.timed_runs import SECONDS, SLOWER, verdicts
 
-from bench.analysis.table import build_table, write_table
+from bench.analysis.table import write_table
 from bench.compare.judge import NO_VERDICT, REGRESSION, compare
 from bench.compare.read import read_side
 from bench.errors import SideError

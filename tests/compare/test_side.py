@@ -6,9 +6,10 @@ import json
 import numpy as np
 import pytest
 from fakes import timed_runs
+from fakes.tables import build_table
 from fakes.timed_runs import SECONDS
 
-from bench.analysis.table import build_table, write_table
+from bench.analysis.table import write_table
 from bench.compare.judge import NO_VERDICT, PASS, compare
 from bench.compare.side import from_run, from_table, read_table
 from bench.records.reading import Reading

@@ -5,9 +5,9 @@ import runpy
 from pathlib import Path
 
 import pytest
+from fakes.tables import build_table
 from fakes.tracked_run import make_run
 
-from bench.analysis.table import build_table
 from bench.experiment.file import check
 from bench.experiment.trial import Trial
 from bench.records.run import Run

@@ -2,10 +2,10 @@
 
 import pytest
 from fakes.synthetic_run import make_synthetic_run
+from fakes.tables import build_table
 
 from bench.analysis.ranking import pareto_front
 from bench.analysis.results import Results
-from bench.analysis.table import build_table
 from bench.records.journal import Journal
 from bench.records.run import Run
 from bench.report.files import find_products, format_table, make_products
