@@ -12,7 +12,7 @@ def alive(pid):
         return False
 
 
-def wait_until(condition, limit_s=60):
+def wait_until(condition, limit_s=300):
     deadline = time.monotonic() + limit_s
     while not condition():
         assert time.monotonic() < deadline, "the moment never came"
