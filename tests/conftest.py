@@ -8,6 +8,10 @@ import pytest
 # A shell's background jobs have SIGINT ignored, and children inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# A pytest that a test starts is no worker of this one: pytest-benchmark would measure nothing in it.
+for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT"):
+    os.environ.pop(name, None)
+
 
 @pytest.fixture(scope="session", autouse=True)
 def locks_of_this_session(tmp_path_factory):
