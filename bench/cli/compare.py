@@ -26,7 +26,6 @@ from bench.cli.options import (
     Tracking,
     verdict_files,
 )
-from bench.verdicts.files import STANDARD_OUTPUT, write_file, write_files
 
 if TYPE_CHECKING:
     from bench.compare.judge import Comparison
@@ -70,6 +69,7 @@ def compare(
 
 def finish(comparison: Comparison, files: Mapping[str, Path | None], md: bool = False) -> NoReturn:
     """Writes the files, prints what came out unless a file went to standard output, and ends with the exit code."""
+    from bench.verdicts.files import STANDARD_OUTPUT, write_file, write_files
     from bench.verdicts.markdown import write_markdown
     from bench.verdicts.text import write_text
 

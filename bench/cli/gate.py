@@ -27,7 +27,6 @@ from bench.cli.options import (
     verdict_files,
 )
 from bench.errors import GateError
-from bench.verdicts.files import STANDARD_OUTPUT, check_files, write_file
 
 if TYPE_CHECKING:
     from bench.cli.terminal import TerminalWatcher
@@ -91,6 +90,7 @@ def gate(
     if context.invoked_subcommand:
         return
     from bench.gate.plan import Request
+    from bench.verdicts.files import check_files
     from lenet.files import data_root as find_data_root
 
     files = verdict_files(json_, markdown, junit, github_action_benchmark, bencher, pytest_benchmark)
@@ -158,6 +158,7 @@ def analyse(
 ) -> None:
     """Judges stored pairs again: the same file gives the same verdict."""
     from bench.gate.stored import read_gate
+    from bench.verdicts.files import check_files
 
     files = verdict_files(json_, markdown, junit, github_action_benchmark, bencher, pytest_benchmark)
     check_files(files)
@@ -173,6 +174,7 @@ def finish(done: Gate, folder: Path | None, files: Mapping[str, Path | None]) ->
     """
     from bench.gate import decision as outcomes
     from bench.gate.header import make_header, write_gate_files
+    from bench.verdicts.files import STANDARD_OUTPUT, write_file
     from bench.verdicts.text import write_text
 
     decision = done.decide()
