@@ -13,6 +13,11 @@ for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT"):
     os.environ.pop(name, None)
 
 
+# Two test processes on two cores, each with a torch of two threads, would mostly wait for each other. Before torch is
+# imported; what a test starts with other threads sets them itself.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def locks_of_this_session(tmp_path_factory):
     """The lock under which a machine is timed on is this test process's own, in a folder that its children are told.
