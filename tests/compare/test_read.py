@@ -7,6 +7,7 @@ import pytest
 from fakes import timed_runs
 from fakes.tables import build_table
 from fakes.timed_runs import SECONDS, SLOWER, verdicts
+from fakes.tracked_run import held_sweeps, sync
 
 from bench.analysis.table import write_table
 from bench.compare.judge import NO_VERDICT, REGRESSION, compare
@@ -54,13 +55,11 @@ def test_every_kind_of_store_gives_the_same_ratios(make, results, tmp_path):
 
 
 def test_parent_runs_in_mlflow(make, results):
-    from bench.tracking.sync import sync
-
     uri = f"sqlite:///{results / 'mlflow.db'}"
     ids = []
     for run in (make("a"), make("b", SLOWER)):
-        table = build_table([run])
-        ids.append(sync(run, uri, table=table, artifacts=write_table(Reading(run), table)).parent_run_id)
+        sync(run, uri, artifacts=write_table(Reading(run), build_table([run])))
+        ids += [found.info.run_id for found in held_sweeps(uri) if found.info.run_id not in ids]
     a, b = (read_side(f"mlflow:{run_id}", results, uri) for run_id in ids)
     assert verdicts(compare(a, b))["gelu/step"] == "slower"
     mixed = compare(read_side("gate/a", results), b)
