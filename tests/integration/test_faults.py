@@ -177,6 +177,7 @@ def test_a_sweep_leaves_its_files(cli, undisturbed):
         assert [len(seed.history) for seed in record.seeds] == [2, 2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_interrupted_at_any_moment_and_resumed(cli, undisturbed, stop):
     """Stopped again and again, each time one recorded piece further on, the run ends as if nothing had happened."""
@@ -210,6 +211,7 @@ def test_interrupted_at_any_moment_and_resumed(cli, undisturbed, stop):
     assert len(list(cli.results.glob("small/*"))) == 1
 
 
+@pytest.mark.slow
 def test_a_background_job_that_ignores_interrupts_can_be_terminated(cli):
     ignore = lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)  # noqa: E731  # what a shell does for `command &`
     process = cli.start("run", "small.toml", "--no-track", preexec_fn=ignore)
@@ -220,6 +222,7 @@ def test_a_background_job_that_ignores_interrupts_can_be_terminated(cli):
     assert "--resume" in one_line(err)
 
 
+@pytest.mark.slow
 def test_a_killed_training_worker_costs_its_trial_and_a_resume_mends_it(cli):
     process = cli.start("run", "small.toml", "--no-track", "--set", "activation=relu,sleepy", "--jobs", "1")
 
@@ -306,6 +309,7 @@ def test_what_lies_in_the_current_folder_is_not_taken_for_a_library(cli):
     assert {record.status for record in cli.records().values()} == {"ok"}
 
 
+@pytest.mark.slow
 def test_a_diverging_trial_fails_with_its_history_kept(cli):
     code, out, err = cli.sweep("--set", "learning_rate=0.05,1e18", "--set", "activation=relu")
     assert code == 1, out + err
@@ -344,6 +348,7 @@ def test_a_full_disk_ends_in_one_line_and_resumes(cli, undisturbed):
     assert {name: seeds[:2] for name, seeds in cli.accuracies().items()} == undisturbed
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.getuid() != 0 or not shutil.which("mount"), reason="only root can mount a small file system")
 def test_a_small_file_system_that_fills_up(cli, undisturbed, tmp_path):
     disk = tmp_path / "disk"
@@ -468,6 +473,7 @@ def test_a_resume_without_its_data_removes_nothing(cli):
     assert cli.folders() == [folder]
 
 
+@pytest.mark.slow
 def test_sweeps_started_at_once_take_folders_of_their_own(cli):
     (cli.folder / "none.toml").write_text('seeds = 1\n[base]\ndata = "synthetic"\n[timing]\nenabled = false\n')
     processes = [cli.start("run", "none.toml", "--no-track") for _ in range(4)]

@@ -86,6 +86,7 @@ def test_a_python_loop_fails_and_only_the_benchmark_that_it_slows_is_named(check
     assert (code, again) == (1, FOLDER.sub("", out))
 
 
+@pytest.mark.slow
 def test_a_self_test_runs_both_gates_and_says_that_these_settings_are_blind_to_its_slowdown(checkout):
     code, out, err = checkout.gate("--self-test", "--only", "*/forward")  # 5 %, under a floor of 30 %
     assert code == 3, out + err
@@ -110,8 +111,10 @@ def test_a_self_test_runs_both_gates_and_says_that_these_settings_are_blind_to_i
     ("fault", "reason"),
     [
         ("[][0]", "IndexError: list index out of range"),
-        ("__import__('os').abort()", "the worker crashed (SIGABRT)"),
-        ("__import__('time').sleep(3600)", "the worker was silent for 3 s and was killed"),
+        pytest.param("__import__('os').abort()", "the worker crashed (SIGABRT)", marks=pytest.mark.slow),
+        pytest.param(
+            "__import__('time').sleep(3600)", "the worker was silent for 3 s and was killed", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_a_head_that_raises_crashes_or_hangs_fails_by_name(checkout, fault, reason):
@@ -125,6 +128,7 @@ def test_a_head_that_raises_crashes_or_hangs_fails_by_name(checkout, fault, reas
     assert checkout.left() == []
 
 
+@pytest.mark.slow
 def test_what_crashes_on_both_sides_is_no_regression(checkout):
     checkout.edit("lenet/step.py", INFER, f"__import__('os').abort()\n        {INFER}")
     checkout.commit("broken")
@@ -141,6 +145,7 @@ def test_a_head_that_cannot_be_imported_ends_in_one_line(checkout):
     assert checkout.left() == []
 
 
+@pytest.mark.slow
 def test_a_base_without_the_experiment_is_judged_by_heads_and_a_side_that_is_killed_is_measured_again(checkout):
     checkout.git("rm", "-q", "experiments/gate.toml")
     checkout.commit("no gate yet")
@@ -193,6 +198,7 @@ def test_what_an_interrupted_gate_had_measured_can_be_judged(checkout, tmp_path,
 # ---- interrupts, locks, disks ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("moment", range(3))
 def test_an_interrupt_at_any_moment_leaves_no_process_and_no_folder(checkout, sent, moment):
@@ -212,6 +218,7 @@ def test_an_interrupt_at_any_moment_leaves_no_process_and_no_folder(checkout, se
     assert checkout.left() == []
 
 
+@pytest.mark.slow
 def test_a_second_gate_waits_or_is_refused(checkout):
     first = checkout.start("--only", "*/forward")
     while not checkout.processes():

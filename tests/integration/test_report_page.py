@@ -116,6 +116,7 @@ def test_by_keyboard_one_sorts_filters_and_leaves(open_page, small):
     assert names(page) == ["tanh-max-64-0.001"]
 
 
+@pytest.mark.slow
 def test_ten_thousand_trials_are_paged_sorted_and_found(open_page, tmp_path):
     run = make_synthetic_run(tmp_path / "synthetic" / "r1", 10_000)
     results = Results.of(run)

@@ -50,7 +50,10 @@ def test_digits_are_learned_in_a_few_epochs(digits: Data) -> None:
 
 
 @pytest.mark.parametrize("schedule", sorted(CHOICES["schedule"]))
-@pytest.mark.parametrize(("optimizer", "rate"), [("sgd", 0.02), ("adam", 2e-3), ("adamw", 2e-3)])
+@pytest.mark.parametrize(
+    ("optimizer", "rate"),
+    [("sgd", 0.02), *(pytest.param(name, 2e-3, marks=pytest.mark.slow) for name in ("adam", "adamw"))],
+)
 def test_every_optimizer_and_schedule_learns(digits: Data, optimizer: str, rate: float, schedule: str) -> None:
     recipe = Recipe(epochs=5, batch_size=32, optimizer=optimizer, learning_rate=rate, schedule=schedule)
     result = fit(make(recipe), digits, recipe, 0)

@@ -5,11 +5,13 @@ import os
 import subprocess
 import sys
 
+import pytest
 from fakes.judged_side import ROOT, START, TRIAL, Side
 
 from bench.gate.sides.instructions_side import SETUP
 
 
+@pytest.mark.slow
 def test_what_callgrind_is_given_sets_a_benchmark_up():
     """callgrind itself takes minutes; what it would run is run without it."""
     script = SETUP.format(start=str(START), trial=json.dumps(TRIAL), phase="step")
