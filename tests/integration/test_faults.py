@@ -265,9 +265,9 @@ def test_a_killed_timing_worker_costs_its_trial_and_a_resume_mends_it(cli):
 @pytest.mark.parametrize(
     ("activation", "cause", "reason"),
     [
-        ("hanging", "timeout", "did not end within 3 s"),
-        ("aborting", "crashed", "SIGABRT"),
-        ("greedy", "out_of_memory", "memory"),
+        pytest.param("hanging", "timeout", "did not end within 3 s", marks=pytest.mark.slow),
+        pytest.param("aborting", "crashed", "SIGABRT", marks=pytest.mark.slow),
+        pytest.param("greedy", "out_of_memory", "memory", marks=pytest.mark.slow),
         ("raising", "error", "IndexError: list index out of range"),
     ],
 )
@@ -283,6 +283,7 @@ def test_a_trial_in_trouble_leaves_the_others_alone(cli, undisturbed, activation
     assert "Traceback" not in out + err
 
 
+@pytest.mark.slow
 def test_a_users_own_activation_is_swept_like_the_rest(cli):
     code, out, err = cli.sweep("--set", "activation=silu,swish7")
     assert code == 0, out + err
@@ -290,6 +291,7 @@ def test_a_users_own_activation_is_swept_like_the_rest(cli):
     assert accuracies["silu"] == accuracies["swish7"]
 
 
+@pytest.mark.slow
 def test_what_lies_in_the_current_folder_is_not_taken_for_a_library(cli):
     """A user's own `statistics.py` and `bench`; his own module of layers is found there all the same."""
     (cli.folder / "statistics.py").write_text("raise SystemExit('the wrong statistics')")
@@ -319,6 +321,7 @@ def test_a_diverging_trial_fails_with_its_history_kept(cli):
     assert "diverged" in out
 
 
+@pytest.mark.slow
 def test_missing_cuda_is_skipped_with_the_reason(cli):
     import torch
 
@@ -334,6 +337,7 @@ def test_missing_cuda_is_skipped_with_the_reason(cli):
     assert "no CUDA" in out
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_in_one_line_and_resumes(cli, undisturbed):
     def limit():
         resource.setrlimit(resource.RLIMIT_FSIZE, (4_500, 4_500))
