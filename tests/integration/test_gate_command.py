@@ -50,7 +50,7 @@ def test_a_comment_passes_and_every_format_says_so(checkout, tmp_path):
     assert json.loads(files["json"])["decision"]["outcome"] == "pass"
     assert len(json.loads(files["json"])["pairs"]) == 6
     suite = ElementTree.fromstring(files["junit"])[0]
-    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("2", "0", "0")
+    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("3", "0", "0")  # and the accuracy
     names = {entry["name"] for entry in json.loads(files["github-action-benchmark"])}
     assert names == set(json.loads(files["bencher"]))
     assert names == {entry["name"] for entry in json.loads(files["pytest-benchmark"])["benchmarks"]}
