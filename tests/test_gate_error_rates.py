@@ -125,6 +125,7 @@ def test_a_mistake_is_found_when_it_fails_by_the_right_name_only(scripts):
     assert not is_right({"slowed": "", "exit_code": 3, "verdicts": {}})
 
 
+@pytest.mark.slow
 def test_the_mistakes_fit_the_code_and_change_no_result(scripts, tmp_path):
     """Each is applied to a copy of `lenet`, which has to train to the very same weights."""
     from mistakes import MISTAKES

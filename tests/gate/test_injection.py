@@ -57,6 +57,7 @@ def test_only_the_slowed_benchmark_does_extra_work_and_as_often_as_it_runs(tree,
     assert set(counted.values()) == {"0"}
 
 
+@pytest.mark.slow
 def test_a_comment_and_every_kind_of_extra_work_run_and_change_no_result(tree):
     victim = BENCHMARKS[0]
     script = """

@@ -4,9 +4,12 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from bench.records.run import Run
 
 
+@pytest.mark.slow
 def test_a_sweep_records_it_beside_a_network_and_times_the_network_alone(tmp_path):
     (tmp_path / "both.toml").write_text(
         'seeds = 2\n[base]\ninput_size = 16\nselection = "last"\nepochs = 1\n'

@@ -247,6 +247,7 @@ def test_a_killed_training_worker_costs_its_trial_and_a_resume_mends_it(cli):
     assert cli.records()["relu"].attempt == 1
 
 
+@pytest.mark.slow
 def test_a_killed_timing_worker_costs_its_trial_and_a_resume_mends_it(cli):
     process = cli.start("run", "small.toml", "--no-track", "--set", "timing.rounds=40")
     wait_until(lambda: cli.parts() >= 8)
@@ -501,6 +502,7 @@ def test_what_is_to_do_is_read_under_the_lock(cli):
     assert (cli.folders()[0] / "records.jsonl").read_text().count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_store_that_does_not_answer_costs_the_sweep_nothing(cli):
     code, out, err = cli.call("run", "small.toml", "--tracking-uri", "http://127.0.0.1:9")
     assert code == 0, out + err

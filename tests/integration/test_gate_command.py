@@ -69,6 +69,7 @@ def test_a_comment_passes_and_every_format_says_so(checkout, tmp_path):
     assert json.loads(out) == json.loads(files["json"])
 
 
+@pytest.mark.slow
 def test_a_python_loop_fails_and_only_the_benchmark_that_it_slows_is_named(checkout):
     checkout.edit(
         "lenet/step.py", INFER, "return torch.cat([self._infer(self.model, image[None]) for image in images])"

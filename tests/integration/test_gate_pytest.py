@@ -229,6 +229,7 @@ def test_a_slowdown_and_whatever_else_changed_is_named(repository):
     assert f"--pytest {SUITE} --only" in done.stdout
 
 
+@pytest.mark.slow
 def test_one_test_is_chosen_by_its_name_brackets_and_all(repository):
     commit(repository, "nothing")
     done, file = gate(repository, "--only", named("test_size[10]"), "--confirm-pairs", "4")

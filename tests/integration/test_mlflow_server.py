@@ -51,6 +51,7 @@ def undisturbed(tmp_path):
     return make
 
 
+@pytest.mark.slow
 def test_a_server_holds_the_same_as_a_file_and_twice_adds_nothing(server, tmp_path, undisturbed):
     run = make_run(tmp_path / "quick" / "r1", uid="same")
     report = tmp_path / "report.html"

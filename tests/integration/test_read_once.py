@@ -34,6 +34,7 @@ enabled = false
 """
 
 
+@pytest.mark.slow
 def test_every_command_reads_the_records_once(tmp_path):
     (tmp_path / "watch").mkdir()
     (tmp_path / "watch" / "sitecustomize.py").write_text(WATCH)

@@ -110,6 +110,7 @@ def listens(port):
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+@pytest.mark.slow
 def test_ui_prints_the_newest_links_and_stops_cleanly(tmp_path, run, uri):
     sync(run, uri)
     port = free_port()
@@ -125,6 +126,7 @@ def test_ui_prints_the_newest_links_and_stops_cleanly(tmp_path, run, uri):
     assert not listens(port)
 
 
+@pytest.mark.slow
 def test_closing_the_terminal_ends_the_ui_and_its_server(tmp_path):
     port = free_port()
     ui, terminal = pty.fork()

@@ -165,8 +165,9 @@ def repeat(device: str, dtype: str, threads: int, seed: int) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
-@pytest.mark.parametrize("threads", [1, pytest.param(2, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("dtype", ["float32", pytest.param("bfloat16", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("device", DEVICES)
 def test_two_processes_get_the_same_bits(device: str, dtype: str, threads: int) -> None:
     first = repeat(device, dtype, threads, 3)
