@@ -21,7 +21,7 @@ COMPILER = pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile
 
 BACKENDS = [
     ("cpu", "eager"),
-    pytest.param("cpu", "compiled", marks=COMPILER),
+    pytest.param("cpu", "compiled", marks=[COMPILER, pytest.mark.slow]),
     pytest.param("cuda", "eager", marks=CUDA),
     pytest.param("cuda", "compiled", marks=CUDA),
     pytest.param("cuda", "cuda_graph", marks=CUDA),

@@ -162,6 +162,7 @@ def one_line(err):
     return lines[0]
 
 
+@pytest.mark.slow
 def test_a_sweep_leaves_its_files(cli, undisturbed):
     code, out, err = cli.sweep()
     assert (code, err) == (0, "")
@@ -263,12 +264,13 @@ def test_a_killed_timing_worker_costs_its_trial_and_a_resume_mends_it(cli):
     assert {record.status for record in cli.records().values()} == {"ok"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("activation", "cause", "reason"),
     [
-        pytest.param("hanging", "timeout", "did not end within 3 s", marks=pytest.mark.slow),
-        pytest.param("aborting", "crashed", "SIGABRT", marks=pytest.mark.slow),
-        pytest.param("greedy", "out_of_memory", "memory", marks=pytest.mark.slow),
+        ("hanging", "timeout", "did not end within 3 s"),
+        ("aborting", "crashed", "SIGABRT"),
+        ("greedy", "out_of_memory", "memory"),
         ("raising", "error", "IndexError: list index out of range"),
     ],
 )

@@ -34,6 +34,7 @@ def checkout(tmp_path):
 # ---- verdicts ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_comment_passes_and_every_format_says_so(checkout, tmp_path):
     checkout.git("checkout", "-q", "-b", "feature")
     checkout.edit("lenet/networks.py", FORWARD, FORWARD + "  # nothing but a comment")
