@@ -10,6 +10,7 @@ import io
 import os
 import signal
 import sys
+from typing import NoReturn
 
 
 def main() -> None:
@@ -21,17 +22,25 @@ def main() -> None:
         from bench.cli.main import main as run_cli
 
         run_cli()
-    except KeyboardInterrupt:
-        print("lenet-bench: interrupted", file=sys.stderr)
-        # Under `python -m`, an interrupt that came inside an `exec` would end the process by the signal, and not with
-        # the exit code: Python keeps a mark of it until the next `exec`. Dataclasses are made by `exec`, so that most
-        # interrupts of an import come inside one.
-        exec("")
-        sys.exit(130)
-    except Exception as error:
+    except BaseException as error:
+        if isinstance(error, SystemExit):
+            raise
+        # Python 3.11 wraps what is raised while a class is made (`__set_name__`) in a RuntimeError.
+        if isinstance(error, KeyboardInterrupt) or isinstance(error.__cause__, KeyboardInterrupt):
+            end_interrupted()
         with contextlib.suppress(Exception):  # nobody reads any more, or there is no memory left
             sys.excepthook(type(error), error, error.__traceback__)
         sys.exit(2)
+
+
+def end_interrupted() -> NoReturn:
+    """Says so in one line and ends with 130."""
+    print("lenet-bench: interrupted", file=sys.stderr)
+    # Under `python -m`, an interrupt that came inside an `exec` would end the process by the signal, not with the exit
+    # code: Python keeps a mark of it until the next `exec`. Dataclasses are made by `exec`, so that most interrupts of
+    # an import come inside one.
+    exec("")
+    sys.exit(130)
 
 
 def prepare_streams() -> None:

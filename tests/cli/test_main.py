@@ -210,3 +210,26 @@ def test_a_closed_streams_number_is_given_to_no_file(results, tmp_path):
     command = f'exec "{sys.executable}" -c "{script}" 0<&- 1>&- 2>&-'
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     assert subprocess.run(["sh", "-c", command], cwd=tmp_path, env=environment, check=False).returncode == 0
+
+
+INTERRUPTED_IN_A_CLASS = """
+import sys
+import bench.cli.main
+from bench.__main__ import main
+
+class Field:
+    def __set_name__(self, owner, name):
+        raise KeyboardInterrupt
+
+def run():
+    type("Late", (), {"field": Field()})
+
+bench.cli.main.main = run
+main()
+"""
+
+
+def test_an_interrupt_while_a_class_is_made_is_an_interrupt():
+    """Python 3.11 wraps it in a RuntimeError, and imports make many classes."""
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED_IN_A_CLASS], capture_output=True, text=True, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (130, "lenet-bench: interrupted\n")
