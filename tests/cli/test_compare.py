@@ -1,5 +1,6 @@
 """`lenet-bench compare` and `baseline`: exit codes, what is printed, and the files that are written."""
 
+import functools
 import json
 import os
 import stat
@@ -19,13 +20,7 @@ def results(tmp_path):
 @pytest.fixture
 def make(results):
     """Makes a run of SECONDS, another seed each time."""
-
-    def make(name, seconds=SECONDS, **changes):
-        return timed_runs.make_run(
-            results / "gate" / name, seconds, **{"seed": len(list(results.glob("*/*"))), **changes}
-        )
-
-    return make
+    return functools.partial(timed_runs.make_next_run, results)
 
 
 def test_exit_codes_and_printing(make, results, tmp_path):

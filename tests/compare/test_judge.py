@@ -1,5 +1,6 @@
 """Comparing two stored sides: what is judged and refused, and how often it is wrong."""
 
+import functools
 import gzip
 import itertools
 import json
@@ -25,13 +26,7 @@ def results(tmp_path):
 @pytest.fixture
 def make(results):
     """Makes a run of SECONDS, another seed each time."""
-
-    def make(name, seconds=SECONDS, **changes):
-        return timed_runs.make_run(
-            results / "gate" / name, seconds, **{"seed": len(list(results.glob("*/*"))), **changes}
-        )
-
-    return make
+    return functools.partial(timed_runs.make_next_run, results)
 
 
 def test_the_slower_trial_is_named_and_the_others_are_the_same(make):

@@ -1,12 +1,13 @@
 """Where a side comes from: runs, tables, MLflow and pytest-benchmark give the same verdicts."""
 
+import functools
 import json
 
 import numpy as np
 import pytest
 from fakes import timed_runs
 from fakes.tables import build_table
-from fakes.timed_runs import SECONDS, SLOWER, verdicts
+from fakes.timed_runs import SLOWER, verdicts
 from fakes.tracked_run import held_sweeps, sync
 
 from bench.analysis.table import write_table
@@ -24,13 +25,7 @@ def results(tmp_path):
 @pytest.fixture
 def make(results):
     """Makes a run of SECONDS, another seed each time."""
-
-    def make(name, seconds=SECONDS, **changes):
-        return timed_runs.make_run(
-            results / "gate" / name, seconds, **{"seed": len(list(results.glob("*/*"))), **changes}
-        )
-
-    return make
+    return functools.partial(timed_runs.make_next_run, results)
 
 
 def test_every_kind_of_store_gives_the_same_ratios(make, results, tmp_path):

@@ -72,6 +72,11 @@ SECONDS = {"relu": 1e-3, "tanh": 1.2e-3, "gelu": 2e-3}
 SLOWER = {**SECONDS, "gelu": 2.3e-3}
 
 
+def make_next_run(results, name, seconds=SECONDS, **changes):
+    """A run of the experiment `gate` below a results folder, with another seed than the runs that are there."""
+    return make_run(results / "gate" / name, seconds, **{"seed": len(list(results.glob("*/*"))), **changes})
+
+
 def verdicts(comparison):
     return {one.name: one.verdict for one in comparison.verdicts}
 
